@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+import { InputError } from "../util/errors.js";
+
+/**
+ * One 8-byte instruction slot (RFC 9669, section 3). A 64-bit immediate load takes two slots; its
+ * second slot is an `Insn` of its own with opcode 0 and the upper half in `imm`, exactly as in
+ * memory, so that an instruction's index is always its slot index.
+ */
+export interface Insn {
+  /** Opcode byte, 0–255. */
+  readonly opcode: number;
+  /** Destination register, 0–15 (only 0–10 are valid). */
+  readonly dst: number;
+  /** Source register or pseudo kind, 0–15. */
+  readonly src: number;
+  /** Signed 16-bit offset. */
+  readonly off: number;
+  /** Signed 32-bit immediate. */
+  readonly imm: number;
+}
+
+/** Size of one instruction slot in bytes. */
+export const INSN_SIZE = 8;
+
+/** Encodes slots as they stand in memory on a little-endian kernel. */
+export function encodeInsns(insns: readonly Insn[]): Uint8Array {
+  const bytes = new Uint8Array(insns.length * INSN_SIZE);
+  const view = new DataView(bytes.buffer);
+  insns.forEach((insn, i) => {
+    const at = i * INSN_SIZE;
+    bytes[at] = insn.opcode;
+    bytes[at + 1] = (insn.src << 4) | (insn.dst & 0xf);
+    view.setInt16(at + 2, insn.off, true);
+    view.setInt32(at + 4, insn.imm, true);
+  });
+  return bytes;
+}
+
+/**
+ * Decodes little-endian instruction slots.
+ * @throws InputError when the length is not a multiple of 8.
+ */
+export function decodeInsns(bytes: Uint8Array): Insn[] {
+  if (bytes.length % INSN_SIZE !== 0) {
+    throw new InputError(`instruction bytes must be a multiple of ${INSN_SIZE}, got ${bytes.length}`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const insns: Insn[] = [];
+  for (let at = 0; at < bytes.length; at += INSN_SIZE) {
+    const regs = view.getUint8(at + 1);
+    insns.push({
+      opcode: view.getUint8(at),
+      dst: regs & 0xf,
+      src: regs >> 4,
+      off: view.getInt16(at + 2, true),
+      imm: view.getInt32(at + 4, true),
+    });
+  }
+  return insns;
+}

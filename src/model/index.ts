@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+export type * from "./load.js";
+export type * from "./spec.js";
