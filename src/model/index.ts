@@ -1,3 +1,4 @@
 // SPDX-License-Identifier: MIT
+export type * from "./codec.js";
 export type * from "./load.js";
 export type * from "./spec.js";
