@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+export * from "./insn.js";
+export * from "./opcode.js";
