@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import type { Btf } from "../btf/types.js";
+import type { MapLoad, ProgramLoad } from "../model/load.js";
+import { Log } from "./log.js";
+import { REG_WORDS } from "./state/reg.js";
+import type { VerifierState } from "./state/vstate.js";
+
+/** The program's instructions, predecoded into columns; index = slot. */
+export class Insns {
+  readonly len: number;
+  readonly code: Uint8Array;
+  readonly dst: Uint8Array;
+  readonly src: Uint8Array;
+  readonly off: Int16Array;
+  readonly imm: Int32Array;
+
+  constructor(bytes: Uint8Array) {
+    const len = bytes.length >> 3;
+    this.len = len;
+    this.code = new Uint8Array(len);
+    this.dst = new Uint8Array(len);
+    this.src = new Uint8Array(len);
+    this.off = new Int16Array(len);
+    this.imm = new Int32Array(len);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, len * 8);
+    for (let i = 0; i < len; i++) {
+      const regs = view.getUint8(i * 8 + 1);
+      this.code[i] = view.getUint8(i * 8);
+      this.dst[i] = regs & 0xf;
+      this.src[i] = regs >> 4;
+      this.off[i] = view.getInt16(i * 8 + 2, true);
+      this.imm[i] = view.getInt32(i * 8 + 4, true);
+    }
+  }
+}
+
+/** What the verifier learns about each instruction, as columns. Mirrors struct bpf_insn_aux_data. */
+export class InsnAux {
+  readonly seen: Uint32Array;
+  readonly jmpPoint: Uint8Array;
+  readonly prunePoint: Uint8Array;
+  readonly forceCheckpoint: Uint8Array;
+  readonly callsCallback: Uint8Array;
+  readonly isIterNext: Uint8Array;
+  readonly nospec: Uint8Array;
+  readonly nospecResult: Uint8Array;
+  readonly zextDst: Uint8Array;
+  readonly aluState: Uint8Array;
+  readonly aluLimit: Uint32Array;
+  readonly ctxFieldSize: Uint8Array;
+  /** bpf_reg_type of the pointer that a load or store goes through, 0 when not seen. */
+  readonly ptrType: Int32Array;
+  /** 1-based index into `env.maps` for ld_imm64 of a map or map value. */
+  readonly mapIndex: Int32Array;
+  readonly mapOff: Uint32Array;
+  readonly scc: Uint32Array;
+  readonly liveRegsBefore: Uint16Array;
+  readonly fastcallPattern: Uint8Array;
+  readonly fastcallSpillsNum: Uint8Array;
+
+  constructor(len: number) {
+    const u8 = (): Uint8Array => new Uint8Array(len);
+    this.seen = new Uint32Array(len);
+    this.jmpPoint = u8();
+    this.prunePoint = u8();
+    this.forceCheckpoint = u8();
+    this.callsCallback = u8();
+    this.isIterNext = u8();
+    this.nospec = u8();
+    this.nospecResult = u8();
+    this.zextDst = u8();
+    this.aluState = u8();
+    this.aluLimit = new Uint32Array(len);
+    this.ctxFieldSize = u8();
+    this.ptrType = new Int32Array(len);
+    this.mapIndex = new Int32Array(len);
+    this.mapOff = new Uint32Array(len);
+    this.scc = new Uint32Array(len);
+    this.liveRegsBefore = new Uint16Array(len);
+    this.fastcallPattern = u8();
+    this.fastcallSpillsNum = u8();
+  }
+}
+
+/** One function of the program. Mirrors struct bpf_subprog_info. */
+export interface SubprogInfo {
+  /** First instruction. */
+  start: number;
+  /** Index into line info of its first line. */
+  linfoIdx: number;
+  postorderStart: number;
+  exitIdx: number;
+  stackDepth: number;
+  fastcallStackOff: number;
+  hasTailCall: boolean;
+  tailCallReachable: boolean;
+  hasLdAbs: boolean;
+  isCb: boolean;
+  isAsyncCb: boolean;
+  isExceptionCb: boolean;
+  argsCached: boolean;
+  keepFastcallStack: boolean;
+  changesPktData: boolean;
+  mightSleep: boolean;
+  argCnt: number;
+  args: { argType: number; memSize: number; btfId: number }[];
+  /** From func_info: the name, or "" without BTF; linkage global or static. */
+  name: string;
+  isGlobal: boolean;
+  btfFuncId: number;
+  /** enum priv_stack_mode, as check_max_stack_depth() leaves it. */
+  privStackMode: number;
+}
+
+/** A map the program can reach: given with the load, or the inner map of one. */
+export interface VerifierMap {
+  /** 1-based index in `env.maps`; what R_U0 of map registers holds. */
+  readonly index: number;
+  readonly load: MapLoad;
+  /** 1-based index of the inner map's template, 0 for none. */
+  readonly inner: number;
+  /** Its special fields by BTF (spin lock, timer, kptr, ...), null when it has none or no BTF. */
+  readonly record: BtfRecord | null;
+}
+
+/** Special fields of a map value. Mirrors struct btf_record. */
+export interface BtfRecord {
+  readonly fields: readonly { readonly offset: number; readonly size: number; readonly kind: string }[];
+}
+
+/** One line_info record, decoded. */
+export interface LineInfo {
+  readonly insnOff: number;
+  readonly file: string;
+  readonly line: string;
+  readonly lineNum: number;
+  readonly lineCol: number;
+}
+
+/** Capabilities of the loading process, as the verifier looks at them. */
+export interface Capabilities {
+  readonly bpf: boolean;
+  readonly perfmon: boolean;
+  readonly netAdmin: boolean;
+}
+
+/**
+ * What the mirror does not model yet: thrown from wherever it is met, turned into the verdict
+ * `unsupported` by verify(). Never an error of the program.
+ */
+export class Unsupported extends Error {
+  override readonly name = "Unsupported";
+  readonly insnIdx: number;
+  readonly construct: string;
+
+  constructor(insnIdx: number, construct: string) {
+    super(`insn ${insnIdx}: ${construct}`);
+    this.insnIdx = insnIdx;
+    this.construct = construct;
+  }
+}
+
+/** Everything one verification needs. Mirrors struct bpf_verifier_env. */
+export class VerifierEnv {
+  readonly load: ProgramLoad;
+  readonly insns: Insns;
+  readonly aux: InsnAux;
+  readonly log: Log;
+  readonly caps: Capabilities;
+
+  insnIdx = 0;
+  prevInsnIdx = -1;
+  curState: VerifierState | null = null;
+
+  /* derived from capabilities and flags */
+  allowPtrLeaks: boolean;
+  allowUninitStack: boolean;
+  bypassSpecV1: boolean;
+  bypassSpecV4: boolean;
+  bpfCapable: boolean;
+  strictAlignment: boolean;
+  testStateFreq: boolean;
+  testRegInvariants: boolean;
+  sleepable: boolean;
+  gplCompatible: boolean;
+
+  /** Maps by (index - 1). */
+  readonly maps: VerifierMap[] = [];
+  /** BTF objects by (index - 1). */
+  readonly btfs: Btf[] = [];
+  /** The program's own BTF. */
+  progBtf: Btf | null = null;
+  readonly subprogs: SubprogInfo[] = [];
+  lineInfos: LineInfo[] = [];
+  prevLinfo: LineInfo | null = null;
+
+  idGen = 0;
+  passCnt = 0;
+  seenDirectWrite = false;
+  seenException = false;
+  exploreAluLimits = false;
+
+  insnProcessed = 0;
+  prevInsnProcessed = 0;
+  jmpsProcessed = 0;
+  prevJmpsProcessed = 0;
+  maxStatesPerInsn = 0;
+  totalStates = 0;
+  peakStates = 0;
+  longestMarkReadWalk = 0;
+  freeListSize = 0;
+  exploredStatesSize = 0;
+  numBackedges = 0;
+
+  /** Registers and stack slots of the current frame to print next time; slot masks as two words. */
+  scratchedRegs = 0;
+  scratchedSlotsLo = 0;
+  scratchedSlotsHi = 0;
+  prevLogPos = 0;
+  prevInsnPrintPos = 0;
+
+  /** Two registers for constants that stand in for a source register (kernel: fake_reg). */
+  readonly fake = new Int32Array(2 * REG_WORDS);
+
+  /** Index in the current state's jump history of the entry made for this instruction, -1 for none. */
+  curHistEnt = -1;
+
+  constructor(load: ProgramLoad, logLevel: number, caps: Capabilities) {
+    this.load = load;
+    this.insns = new Insns(load.insns);
+    this.aux = new InsnAux(this.insns.len);
+    this.log = new Log(logLevel);
+    this.caps = caps;
+    this.bpfCapable = caps.bpf;
+    this.allowPtrLeaks = caps.perfmon;
+    this.allowUninitStack = caps.perfmon;
+    this.bypassSpecV1 = caps.perfmon;
+    this.bypassSpecV4 = caps.perfmon;
+    this.strictAlignment = false;
+    this.testStateFreq = false;
+    this.testRegInvariants = false;
+    this.sleepable = false;
+    this.gplCompatible = false;
+  }
+
+  /** The state being explored. */
+  cur(): VerifierState {
+    return this.curState!;
+  }
+}
+
+/** Appends to the log when it is on. Guard calls whose text is costly to make with `env.log.level !== 0`. */
+export function verbose(env: VerifierEnv, text: string): void {
+  env.log.write(text);
+}
