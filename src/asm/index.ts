@@ -1,3 +1,5 @@
 // SPDX-License-Identifier: MIT
+export * from "./build.js";
 export * from "./insn.js";
 export * from "./opcode.js";
+export * from "./ops.js";
