@@ -37,7 +37,7 @@ function checkOff(off: number): number {
   if (!Number.isInteger(off) || off < S16.min || off > S16.max) {
     throw new InputError(`offset must be an integer from ${S16.min} to ${S16.max}, got ${off}`);
   }
-  return off;
+  return off === 0 ? 0 : off;
 }
 
 /** An immediate that the instruction sign-extends or takes as it is. */
@@ -233,7 +233,7 @@ export function ldInd(size: Exclude<SizeName, "dw">, src: number, imm: number): 
 export type InsnPair = readonly [Insn, Insn];
 
 function ldImmPair(dst: number, src: number, low: number, high: number): InsnPair {
-  return [make(op.BPF_LD | op.BPF_IMM | op.BPF_DW, dst, src, 0, low), make(0, 0, 0, 0, high)];
+  return [make(op.BPF_LD_IMM64, dst, src, 0, low), make(0, 0, 0, 0, high)];
 }
 
 /**

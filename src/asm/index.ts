@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 export * from "./build.js";
 export * from "./insn.js";
+export * from "./labels.js";
 export * from "./opcode.js";
 export * from "./ops.js";

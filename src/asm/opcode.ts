@@ -136,6 +136,9 @@ export const BPF_CMPXCHG = 0xf0 | BPF_FETCH;
 export const BPF_LOAD_ACQ = 0x100;
 export const BPF_STORE_REL = 0x110;
 
+/** The opcode of the 64-bit immediate load, the one instruction of two slots. */
+export const BPF_LD_IMM64 = BPF_LD | BPF_IMM | BPF_DW;
+
 /* `src` of a 64-bit immediate load. */
 
 /** A plain number. */
