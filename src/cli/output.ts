@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+import { writeSync } from "node:fs";
+import pc from "picocolors";
+
+/** Exit codes of the command line. */
+export const ExitCode = {
+  /** Accepted, or done. */
+  OK: 0,
+  /** Rejected by the verifier, or bad input. */
+  REJECTED: 1,
+  /** The command line itself is wrong. */
+  USAGE: 2,
+  /** The kernel does not let us. */
+  PERMISSION: 3,
+  /** The mirror does not model something in the program. */
+  UNSUPPORTED: 4,
+  /** A bug of ours (EX_SOFTWARE). */
+  BUG: 70,
+} as const;
+
+/** Writes everything, also when a pipe is non-blocking and full; a reader that left is no error. */
+function writeAll(fd: number, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === "EPIPE") return;
+      if (code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+/** One line of result on standard output. */
+export function print(line: string): void {
+  writeAll(1, `${line}\n`);
+}
+
+/** One line about the work on standard error. */
+export function note(line: string): void {
+  writeAll(2, `${line}\n`);
+}
+
+const toTerminal = process.stderr.isTTY === true && process.env.NO_COLOR === undefined;
+
+/** Colours for standard error, plain when it is no terminal. */
+export const colors = pc.createColors(toTerminal);
