@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: MIT
 export * from "./builder.js";
+export * from "./ext.js";
+export * from "./format.js";
+export * from "./read.js";
 export * from "./size.js";
+export * from "./strings.js";
 export type * from "./types.js";
+export * from "./write.js";
