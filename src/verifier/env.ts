@@ -3,6 +3,7 @@ import type { Btf } from "../btf/types.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
 import { Log } from "./log.js";
 import { REG_WORDS } from "./state/reg.js";
+import { BacktrackState, Liveness, type SccVisit, type StackElem } from "./state/tables.js";
 import type { VerifierState } from "./state/vstate.js";
 
 /** The program's instructions, predecoded into columns; index = slot. */
@@ -221,6 +222,20 @@ export class VerifierEnv {
 
   /** Two registers for constants that stand in for a source register (kernel: fake_reg). */
   readonly fake = new Int32Array(2 * REG_WORDS);
+
+  /** States to be explored later, the next one last. */
+  readonly stack: StackElem[] = [];
+  /** Heads of the lists of visited states, by a hash of instruction and call site; see track/explored.ts. */
+  exploredStates: (VerifierState | null)[] = [];
+  /** Head of the list of evicted states that others still point to. */
+  freeList: VerifierState | null = null;
+  /** By number of the component. */
+  sccInfo: (SccVisit[] | null)[] = [];
+  sccCnt = 0;
+  readonly liveness = new Liveness();
+  readonly bt = new BacktrackState();
+  /** Instructions in post-order, subprogram after subprogram; see SubprogInfo.postorderStart. */
+  insnPostorder = new Int32Array(0);
 
   /** Index in the current state's jump history of the entry made for this instruction, -1 for none. */
   curHistEnt = -1;

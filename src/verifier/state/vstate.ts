@@ -51,6 +51,13 @@ export class VerifierState {
   callbackUnrollDepth = 0;
   mayGotoDepth = 0;
 
+  /* As a member of a list of visited states. Mirrors struct bpf_verifier_state_list. */
+  next: VerifierState | null = null;
+  prev: VerifierState | null = null;
+  missCnt = 0;
+  hitCnt = 0;
+  inFreeList = false;
+
   /** The frame being executed. */
   cur(): FuncState {
     return mustFrame(this.frame[this.curframe]);
@@ -78,7 +85,8 @@ export class VerifierState {
   }
 
   private copyScalarsFrom(src: VerifierState): void {
-    this.refs = src.refs.length === 0 ? [] : src.refs.slice();
+    if (src.refs.length !== 0) this.refs = src.refs.slice();
+    else if (this.refs.length !== 0) this.refs = [];
     this.parent = src.parent;
     this.branches = src.branches;
     this.insnIdx = src.insnIdx;
@@ -107,9 +115,42 @@ export class VerifierState {
       if (frame != null) freeFrame(frame);
       this.frame[i] = null;
     }
+    this.curframe = 0;
     this.histCnt = 0;
-    this.refs = [];
+    if (this.refs.length !== 0) this.refs = [];
     this.parent = null;
     this.equalState = null;
   }
 }
+
+const free: VerifierState[] = [];
+const POOL_LIMIT = 2048;
+
+/** A state about to be overwritten by {@link VerifierState.copyFrom}: nothing of it may be read before. */
+export function allocStateForCopy(): VerifierState {
+  return free.pop() ?? new VerifierState();
+}
+
+/** A state without frames, every field at its first value. */
+export function allocState(): VerifierState {
+  const state = free.pop();
+  if (state === undefined) return new VerifierState();
+  state.copyFrom(blank);
+  state.curframe = 0;
+  return state;
+}
+
+/** Gives a state and its frames back to the pool; it must not be used afterwards. */
+export function freeState(state: VerifierState): void {
+  state.release();
+  state.next = null;
+  state.prev = null;
+  state.missCnt = 0;
+  state.hitCnt = 0;
+  state.inFreeList = false;
+  if (free.length < POOL_LIMIT) free.push(state);
+}
+
+/** Has no frames at all: curframe -1. */
+const blank = new VerifierState();
+blank.curframe = -1;
