@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { PseudoCall, PseudoLd } from "../kernel/uapi.js";
 
 /*
  * The numbers of the BPF instruction set: RFC 9669, sections 3 to 5, and what Linux adds in
@@ -144,26 +145,26 @@ export const BPF_LD_IMM64 = BPF_LD | BPF_IMM | BPF_DW;
 /** A plain number. */
 export const BPF_PSEUDO_IMM64 = 0;
 /** Map by file descriptor. */
-export const BPF_PSEUDO_MAP_FD = 1;
+export const BPF_PSEUDO_MAP_FD = PseudoLd.MAP_FD;
 /** Address inside the value of an array map by file descriptor; the second slot's `imm` is the offset. */
-export const BPF_PSEUDO_MAP_VALUE = 2;
+export const BPF_PSEUDO_MAP_VALUE = PseudoLd.MAP_VALUE;
 /** Kernel symbol by BTF id; the second slot's `imm` is the file descriptor of the module's BTF or 0. */
-export const BPF_PSEUDO_BTF_ID = 3;
+export const BPF_PSEUDO_BTF_ID = PseudoLd.BTF_ID;
 /** Address of a subprogram, relative to this instruction as in a call. */
-export const BPF_PSEUDO_FUNC = 4;
+export const BPF_PSEUDO_FUNC = PseudoLd.FUNC;
 /** Map by index into the load's `fd_array`. */
-export const BPF_PSEUDO_MAP_IDX = 5;
+export const BPF_PSEUDO_MAP_IDX = PseudoLd.MAP_IDX;
 /** Like {@link BPF_PSEUDO_MAP_VALUE}, by index into the load's `fd_array`. */
-export const BPF_PSEUDO_MAP_IDX_VALUE = 6;
+export const BPF_PSEUDO_MAP_IDX_VALUE = PseudoLd.MAP_IDX_VALUE;
 
 /* `src` of a call. */
 
 /** Helper by number. */
-export const BPF_HELPER_CALL = 0;
+export const BPF_HELPER_CALL = PseudoCall.HELPER;
 /** Subprogram; `imm` counts slots from the next instruction. */
-export const BPF_PSEUDO_CALL = 1;
+export const BPF_PSEUDO_CALL = PseudoCall.CALL;
 /** Kernel function; `imm` is its BTF id, `off` an index into `fd_array` for a module's. */
-export const BPF_PSEUDO_KFUNC_CALL = 2;
+export const BPF_PSEUDO_KFUNC_CALL = PseudoCall.KFUNC_CALL;
 
 /* Parts of an opcode byte. */
 
