@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+import { BugError } from "../../util/errors.js";
+import { ArgType, RetType, TypeFlag } from "../bpf-types.js";
+import { type HelperName, helperNames } from "./names.js";
+import { coreProtos } from "./protos-core.js";
+import { packetProtos } from "./protos-packet.js";
+import { socketProtos } from "./protos-socket.js";
+import { tracingProtos } from "./protos-tracing.js";
+import { helperSets, type ProtoChoice } from "./sets.js";
+import type { HelperCaps, HelperProto, ProtoRow } from "./types.js";
+
+export type { HelperName } from "./names.js";
+export { HELPER_MAX_ID, helperNames } from "./names.js";
+export type { HelperCaps, HelperProto } from "./types.js";
+
+const ids: ReadonlyMap<string, number> = new Map(helperNames.map((name, id) => [name, id]));
+
+function typeNumber(text: string, base: Readonly<Record<string, number>>): number {
+  let type = 0;
+  for (const [i, name] of text.split(" | ").entries()) {
+    const value = i === 0 ? base[name] : (TypeFlag as Readonly<Record<string, number>>)[name];
+    if (value === undefined) throw new BugError(`helper prototype table: unknown type ${text}`);
+    type |= value;
+  }
+  return type;
+}
+
+function five<T>(at: (arg: number) => T): readonly T[] {
+  return [1, 2, 3, 4, 5].map(at);
+}
+
+function resolve(variant: string, row: ProtoRow): HelperProto {
+  return {
+    id: helperByName(row.helper)!,
+    name: row.helper,
+    variant,
+    retType: typeNumber(row.ret, RetType),
+    argTypes: five((arg) => typeNumber(row.args[arg - 1] ?? "DONTCARE", ArgType)),
+    argSizes: five((arg) => row.argSize?.[arg] ?? 0),
+    argBtf: five((arg) => row.argBtf?.[arg] ?? null),
+    retBtf: row.retBtf ?? null,
+    gplOnly: row.gpl ?? false,
+    pktAccess: row.pktAccess ?? false,
+    mightSleep: row.mightSleep ?? false,
+    allowFastcall: row.fastcall ?? false,
+    allowed: row.allowed ?? null,
+  };
+}
+
+/** Every prototype by its variant's name, e.g. `perf_event_output_tp`; names of the kernel without `bpf_` and `_proto`. */
+export const helperProtos: ReadonlyMap<string, HelperProto> = new Map(
+  Object.entries<ProtoRow>({ ...coreProtos, ...tracingProtos, ...packetProtos, ...socketProtos }).map(
+    ([variant, row]) => [variant, resolve(variant, row)],
+  ),
+);
+
+/** The name of a helper without `bpf_`; undefined for an id that names none. The kernel's log prints `bpf_NAME#ID`. */
+export function helperById(id: number): HelperName | undefined {
+  return helperNames[id];
+}
+
+/** The id of a helper, with or without `bpf_` in front; undefined when there is none of that name. */
+export function helperByName(name: string): number | undefined {
+  return ids.get(name) ?? (name.startsWith("bpf_") ? ids.get(name.slice(4)) : undefined);
+}
+
+/** All that root may do. */
+export const ALL_CAPS: HelperCaps = { bpf: true, perfmon: true };
+
+/**
+ * The prototype under which a program may call a helper; null when it may not ("program of this type
+ * cannot use helper") or the id names none. Mirrors `env->ops->get_func_proto()`.
+ * @param expectedAttachType BPF attach type of the load; some variants depend on it.
+ * @param id BPF_FUNC_* number.
+ * @param sleepable whether the program runs in a sleepable context.
+ */
+export function helperProto(
+  progType: number,
+  expectedAttachType: number,
+  id: number,
+  caps: HelperCaps = ALL_CAPS,
+  sleepable = false,
+): HelperProto | null {
+  const name = helperNames[id];
+  if (name === undefined) return null;
+  for (let set = helperSets.get(progType) ?? null; set !== null; set = set.next) {
+    if (set.needs !== undefined && !caps[set.needs]) return null;
+    const choice = set.helpers[name];
+    if (choice === undefined) continue;
+    const variant = choose(choice, expectedAttachType, caps, sleepable);
+    if (variant === null) return null;
+    const proto = helperProtos.get(variant);
+    if (proto === undefined) throw new BugError(`helper set names an unknown prototype ${variant}`);
+    return proto;
+  }
+  return null;
+}
+
+function choose(choice: ProtoChoice, attach: number, caps: HelperCaps, sleepable: boolean): string | null {
+  if (choice === null || typeof choice === "string") return choice;
+  if ("sleepable" in choice) return sleepable ? choice.sleepable : choice.other;
+  if ("needs" in choice) return caps[choice.needs] ? choice.proto : null;
+  return choice.attach.includes(attach) ? choice.proto : choose(choice.other, attach, caps, sleepable);
+}
