@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 export * from "./build.js";
+export * from "./disasm.js";
 export * from "./insn.js";
 export * from "./isa.js";
 export * from "./labels.js";
