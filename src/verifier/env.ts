@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Btf } from "../btf/types.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
+import type { BtfFieldKind } from "./kinds/btf-record.js";
 import { Log } from "./log.js";
 import { REG_WORDS } from "./state/reg.js";
 import { BacktrackState, Liveness, type SccVisit, type StackElem } from "./state/tables.js";
@@ -126,7 +127,7 @@ export interface VerifierMap {
 
 /** Special fields of a map value. Mirrors struct btf_record. */
 export interface BtfRecord {
-  readonly fields: readonly { readonly offset: number; readonly size: number; readonly kind: string }[];
+  readonly fields: readonly { readonly offset: number; readonly size: number; readonly kind: BtfFieldKind }[];
 }
 
 /** One line_info record, decoded. */
