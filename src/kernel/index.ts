@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 export * from "./bpf-types.js";
+export * from "./ctx/index.js";
 export * from "./errno.js";
 export * from "./helpers/index.js";
 export * from "./limits.js";

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+import { Limit } from "../limits.js";
+import type { CtxField, CtxLayout } from "./types.js";
+
+/** `struct pt_regs` of x86-64: names of the 8-byte slots in order. */
+const ptRegsX86 = [
+  "r15",
+  "r14",
+  "r13",
+  "r12",
+  "bp",
+  "bx",
+  "r11",
+  "r10",
+  "r9",
+  "r8",
+  "ax",
+  "cx",
+  "dx",
+  "si",
+  "di",
+  "orig_ax",
+  "ip",
+  "cs",
+  "flags",
+  "sp",
+  "ss",
+] as const;
+
+/** A slot of x86-64's `struct pt_regs`. */
+export type PtReg = (typeof ptRegsX86)[number];
+
+function ptRegsFields(read: "any" | "full"): CtxField[] {
+  return ptRegsX86.map((name, i) => ({ name, offset: i * 8, size: 8, count: 1, read, write: null }));
+}
+
+/** Bytes of x86-64's `struct pt_regs`. */
+const PT_REGS_SIZE = ptRegsX86.length * 8;
+
+/** Registers that hold a function's first arguments, its result, and what else PT_REGS_*() of libbpf names. */
+export const ptRegsRole = {
+  params: ["di", "si", "dx", "cx", "r8", "r9"],
+  syscallParams: ["di", "si", "dx", "r10", "r8", "r9"],
+  returnValue: "ax",
+  stackPointer: "sp",
+  framePointer: "bp",
+  instructionPointer: "ip",
+} as const satisfies Record<string, PtReg | readonly PtReg[]>;
+
+/** kprobe_prog_is_valid_access(): any aligned read within pt_regs. */
+export const kprobeCtx: CtxLayout = { name: "struct pt_regs", size: PT_REGS_SIZE, fields: ptRegsFields("any") };
+
+/**
+ * tp_prog_is_valid_access(): the record as the tracepoint's format file lays it out. The first eight
+ * bytes (common_*) are the kernel's, and the bound is the same for every tracepoint.
+ */
+export const tracepointCtx: CtxLayout = {
+  name: "void",
+  size: Limit.PERF_MAX_TRACE_SIZE,
+  fields: [{ name: "record", offset: 8, size: 1, count: Limit.PERF_MAX_TRACE_SIZE - 8, read: "any", write: null }],
+};
+
+/** raw_tp_prog_is_valid_access(): the tracepoint's arguments as 64-bit words, however many it has. */
+export const rawTracepointCtx: CtxLayout = {
+  name: "struct bpf_raw_tracepoint_args",
+  size: 8 * Limit.MAX_BPF_FUNC_ARGS,
+  fields: [{ name: "args", offset: 0, size: 8, count: Limit.MAX_BPF_FUNC_ARGS, read: "any", write: null }],
+};
+
+/** pe_prog_is_valid_access(). */
+export const perfEventCtx: CtxLayout = {
+  name: "struct bpf_perf_event_data",
+  size: PT_REGS_SIZE + 16,
+  fields: [
+    ...ptRegsFields("full"),
+    { name: "sample_period", offset: PT_REGS_SIZE, size: 8, count: 1, read: "narrow", write: null },
+    { name: "addr", offset: PT_REGS_SIZE + 8, size: 8, count: 1, read: "narrow", write: null },
+  ],
+};
