@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { ByteReader, decodeUtf8 } from "../util/bytes.js";
+import { ByteReader, stringTableReader } from "../util/bytes.js";
 import { InputError } from "../util/errors.js";
 import {
   BTF_HEADER_SIZE,
@@ -51,7 +51,7 @@ export function readBtfBlob(bytes: Uint8Array): BtfBlob {
   }
   const littleEndian = readMagic(bytes);
   const { types, strings } = readHeader(new ByteReader(bytes, { what: "BTF header", littleEndian }));
-  const stringAt = stringReader(strings);
+  const stringAt = stringTableReader(strings, "BTF string section");
   const reader = new TypeReader(types, stringAt, littleEndian);
   return { btf: { types: reader.readAll() }, stringAt, littleEndian };
 }
@@ -87,21 +87,6 @@ function readHeader(reader: ByteReader): { types: Uint8Array; strings: Uint8Arra
     throw new InputError("BTF string section must begin and end with a NUL byte");
   }
   return { types, strings };
-}
-
-/** Decodes each string once: names such as `int` are referred to thousands of times. */
-function stringReader(strings: Uint8Array): (offset: number) => string {
-  const cache = new Map<number, string>();
-  return (offset) => {
-    const known = cache.get(offset);
-    if (known !== undefined) return known;
-    if (offset < 0 || offset >= strings.length) {
-      throw new InputError(`BTF: string offset ${offset} is outside of the string section of ${strings.length} bytes`);
-    }
-    const text = decodeUtf8(strings.subarray(offset, strings.indexOf(0, offset)));
-    cache.set(offset, text);
-    return text;
-  };
 }
 
 class TypeReader {

@@ -146,16 +146,33 @@ export class ByteReader {
 }
 
 /**
- * The NUL-terminated string at an offset of a string table.
- * @throws InputError when the offset is outside or the string does not end inside.
+ * Strings may share their ends, so a small crafted table can stand for gigabytes of text. What is decoded
+ * in all is held below this many times the table's size.
  */
-export function cString(table: Uint8Array, offset: number, what: string): string {
-  if (offset < 0 || offset >= table.length) {
-    throw new InputError(`${what}: string offset ${offset} is outside of the string table of ${table.length} bytes`);
-  }
-  const end = table.indexOf(0, offset);
-  if (end < 0) throw new InputError(`${what}: string at offset ${offset} is not terminated by NUL`);
-  return decoder.decode(table.subarray(offset, end));
+const STRING_BUDGET_FACTOR = 16;
+
+/**
+ * Gives the NUL-terminated strings of a string table by their offsets; decodes each one once.
+ * The function that it returns throws InputError when an offset is outside, a string does not end inside,
+ * or the strings overlap beyond reason.
+ */
+export function stringTableReader(table: Uint8Array, what: string): (offset: number) => string {
+  const cache = new Map<number, string>();
+  let budget = table.length * STRING_BUDGET_FACTOR;
+  return (offset) => {
+    const known = cache.get(offset);
+    if (known !== undefined) return known;
+    if (offset < 0 || offset >= table.length) {
+      throw new InputError(`${what}: string offset ${offset} is outside of the table of ${table.length} bytes`);
+    }
+    const end = table.indexOf(0, offset);
+    if (end < 0) throw new InputError(`${what}: string at offset ${offset} is not terminated by NUL`);
+    budget -= end - offset;
+    if (budget < 0) throw new InputError(`${what}: strings overlap beyond reason`);
+    const text = decoder.decode(table.subarray(offset, end));
+    cache.set(offset, text);
+    return text;
+  };
 }
 
 /** Writes fixed-width fields one after the other into a buffer that grows. Values are taken modulo their width. */
