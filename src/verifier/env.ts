@@ -192,7 +192,10 @@ export class VerifierEnv {
   readonly btfs: Btf[] = [];
   /** The program's own BTF. */
   progBtf: Btf | null = null;
+  /** The functions in order of their start; behind them one more that starts at the program's end. */
   readonly subprogs: SubprogInfo[] = [];
+  /** Functions, without the one behind them. */
+  subprogCnt = 0;
   lineInfos: LineInfo[] = [];
   prevLinfo: LineInfo | null = null;
 
@@ -200,6 +203,8 @@ export class VerifierEnv {
   passCnt = 0;
   seenDirectWrite = false;
   seenException = false;
+  /** End of the last byte of the context that the program touches. */
+  maxCtxOffset = 0;
   exploreAluLimits = false;
 
   insnProcessed = 0;
