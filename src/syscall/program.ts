@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+import { INSN_SIZE } from "../asm/insn.js";
+import { Errno } from "../kernel/errno.js";
+import { Cmd, LogLevel, progTypeName } from "../kernel/uapi.js";
+import { Attr, bpf, cText } from "./attr.js";
+import { capabilitiesFor } from "./capabilities.js";
+import { SyscallError, VerifierRejection } from "./errors.js";
+import { Fd } from "./fd.js";
+import { PROG_LOAD, TEST_RUN } from "./layout.js";
+import { type LogResult, withLog } from "./log-buffer.js";
+import { paceAcceptedLoad } from "./pacing.js";
+
+/** func_info or line_info as BPF_PROG_LOAD takes it. */
+export interface ProgramInfo {
+  readonly bytes: Uint8Array;
+  /** Bytes per record. */
+  readonly recSize: number;
+  readonly count: number;
+}
+
+/** What BPF_PROG_LOAD takes; absent numbers are 0. */
+export interface ProgramRequest {
+  readonly name: string;
+  /** BPF_PROG_TYPE_*. */
+  readonly type: number;
+  readonly expectedAttachType?: number;
+  /** Instructions with real file descriptors. */
+  readonly insns: Uint8Array;
+  readonly license: string;
+  readonly flags?: number;
+  readonly ifindex?: number;
+  readonly kernVersion?: number;
+  readonly btf?: Fd | null;
+  readonly funcInfo?: ProgramInfo | null;
+  readonly lineInfo?: ProgramInfo | null;
+  readonly attachBtfId?: number;
+  /** Program whose function is attached to; vmlinux when null. */
+  readonly attachProg?: Fd | null;
+  /** Descriptors of maps and module BTFs, indexed by instructions. */
+  readonly fdArray?: Int32Array | null;
+}
+
+/** A program in the kernel. */
+export interface LoadedProgram {
+  readonly fd: Fd;
+  /** The verifier's log; empty when none was asked for. */
+  readonly log: string;
+}
+
+/** BPF_PROG_LOAD gives up with EAGAIN when a signal is pending. */
+const MAX_RETRIES = 5;
+
+/**
+ * Loads a program (BPF_PROG_LOAD). Without a log level the kernel writes no log, which is several
+ * times faster; a rejected program is then tried once more with level 1, for the log.
+ * @param logLevel Bits of BPF_LOG_*: 1 and 2 for the verifier's steps, 4 for its statistics.
+ * @throws VerifierRejection with the log when the verifier refuses the program; SyscallError when
+ * the kernel refuses before looking at it (rights, attributes, unknown type).
+ */
+export function loadProgram(request: ProgramRequest, logLevel = 0): LoadedProgram {
+  if (logLevel !== 0) {
+    const logged = loadWithLog(request, logLevel);
+    // A log that outgrows the largest buffer hides the verdict behind ENOSPC.
+    return logged.truncated
+      ? accept(request, load(programAttr(request)), logged.log)
+      : accept(request, logged.result, logged.log);
+  }
+  const result = load(programAttr(request));
+  if (result >= 0) return accept(request, result, "");
+  const second = loadWithLog(request, LogLevel.LEVEL1);
+  // The first answer counts, the second is for the log; but ENOMEM, say, may not come again.
+  return accept(request, second.result >= 0 ? second.result : result, second.log);
+}
+
+function accept(request: ProgramRequest, result: number, log: string): LoadedProgram {
+  if (result >= 0) {
+    const fd = new Fd(result, `program ${request.name}`);
+    paceAcceptedLoad();
+    return { fd, log };
+  }
+  if (log !== "") throw new VerifierRejection(request.name, -result, log);
+  throw refusal(request, -result);
+}
+
+function refusal(request: ProgramRequest, errno: number): SyscallError {
+  const what = `${progTypeName(request.type) ?? `type ${request.type}`} program ${request.name}`;
+  return new SyscallError("BPF_PROG_LOAD", errno, what, capabilitiesFor(request.type));
+}
+
+function loadWithLog(request: ProgramRequest, level: number): LogResult {
+  return withLog((log) => {
+    const attr = programAttr(request)
+      .u32(PROG_LOAD.log_level, level)
+      .u32(PROG_LOAD.log_size, log.length)
+      .pointer(PROG_LOAD.log_buf, log);
+    const result = load(attr);
+    return { result, trueSize: attr.getU32(PROG_LOAD.log_true_size) };
+  });
+}
+
+function load(attr: Attr): number {
+  for (let retry = 0; ; retry++) {
+    const result = bpf(Cmd.PROG_LOAD, attr, PROG_LOAD.size);
+    if (-result !== Errno.EAGAIN || retry === MAX_RETRIES) return result;
+  }
+}
+
+function programAttr(request: ProgramRequest): Attr {
+  const attr = new Attr()
+    .u32(PROG_LOAD.prog_type, request.type)
+    .u32(PROG_LOAD.insn_cnt, Math.floor(request.insns.length / INSN_SIZE))
+    .pointer(PROG_LOAD.insns, request.insns)
+    .pointer(PROG_LOAD.license, cText(request.license))
+    .u32(PROG_LOAD.kern_version, request.kernVersion ?? 0)
+    .u32(PROG_LOAD.prog_flags, request.flags ?? 0)
+    .name(PROG_LOAD.prog_name, request.name)
+    .u32(PROG_LOAD.prog_ifindex, request.ifindex ?? 0)
+    .u32(PROG_LOAD.expected_attach_type, request.expectedAttachType ?? 0)
+    .u32(PROG_LOAD.attach_btf_id, request.attachBtfId ?? 0);
+  if (request.attachProg) attr.u32(PROG_LOAD.attach_prog_fd, request.attachProg.number);
+  if (request.btf) attr.u32(PROG_LOAD.prog_btf_fd, request.btf.number);
+  if (request.funcInfo) {
+    attr
+      .u32(PROG_LOAD.func_info_rec_size, request.funcInfo.recSize)
+      .u32(PROG_LOAD.func_info_cnt, request.funcInfo.count)
+      .pointer(PROG_LOAD.func_info, request.funcInfo.bytes);
+  }
+  if (request.lineInfo) {
+    attr
+      .u32(PROG_LOAD.line_info_rec_size, request.lineInfo.recSize)
+      .u32(PROG_LOAD.line_info_cnt, request.lineInfo.count)
+      .pointer(PROG_LOAD.line_info, request.lineInfo.bytes);
+  }
+  if (request.fdArray) {
+    const { buffer, byteOffset, byteLength } = request.fdArray;
+    attr.pointer(PROG_LOAD.fd_array, new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return attr;
+}
+
+/** What BPF_PROG_TEST_RUN takes. */
+export interface TestRunRequest {
+  /** Input data (a packet). */
+  readonly data?: Uint8Array;
+  /** Input context. */
+  readonly context?: Uint8Array;
+  /** Bytes of output data wanted; the kernel needs room for all that the program leaves. */
+  readonly dataOutSize?: number;
+  readonly contextOutSize?: number;
+  /** How often to run; 0 and 1 mean once. */
+  readonly repeat?: number;
+  /** BPF_F_TEST_*. */
+  readonly flags?: number;
+  readonly cpu?: number;
+}
+
+/** What a test run brought. */
+export interface TestRunResult {
+  /** The program's return value, unsigned. */
+  readonly retval: number;
+  /** Mean duration of one run in nanoseconds. */
+  readonly duration: number;
+  readonly data: Uint8Array;
+  readonly context: Uint8Array;
+}
+
+/**
+ * Runs a loaded program on given input (BPF_PROG_TEST_RUN).
+ * @throws SyscallError
+ */
+export function testRun(program: Fd, request: TestRunRequest = {}): TestRunResult {
+  const data = new Uint8Array(request.dataOutSize ?? 0);
+  const context = new Uint8Array(request.contextOutSize ?? 0);
+  const attr = new Attr()
+    .u32(TEST_RUN.prog_fd, program.number)
+    .u32(TEST_RUN.data_size_in, request.data?.length ?? 0)
+    .pointer(TEST_RUN.data_in, request.data ?? null)
+    .u32(TEST_RUN.data_size_out, data.length)
+    .pointer(TEST_RUN.data_out, data)
+    .u32(TEST_RUN.repeat, request.repeat ?? 0)
+    .u32(TEST_RUN.ctx_size_in, request.context?.length ?? 0)
+    .pointer(TEST_RUN.ctx_in, request.context ?? null)
+    .u32(TEST_RUN.ctx_size_out, context.length)
+    .pointer(TEST_RUN.ctx_out, context)
+    .u32(TEST_RUN.flags, request.flags ?? 0)
+    .u32(TEST_RUN.cpu, request.cpu ?? 0);
+  const result = bpf(Cmd.PROG_TEST_RUN, attr, TEST_RUN.size);
+  if (result < 0) throw new SyscallError("BPF_PROG_TEST_RUN", -result, program.what);
+  return {
+    retval: attr.getU32(TEST_RUN.retval),
+    duration: attr.getU32(TEST_RUN.duration),
+    data: data.subarray(0, attr.getU32(TEST_RUN.data_size_out)),
+    context: context.subarray(0, attr.getU32(TEST_RUN.ctx_size_out)),
+  };
+}
