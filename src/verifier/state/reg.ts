@@ -55,8 +55,12 @@ export const R_SLOT_HI = 27;
 /** Words of a register that carry state (the slot bytes are not part of it). */
 export const REG_STATE_WORDS = 26;
 
-/** BPF_ADD_CONST: the bit of `R_ID` that marks a scalar linked by a constant delta. */
-export const BPF_ADD_CONST = 1 << 31;
+/** The bit of `R_ID` that marks a scalar linked by a constant delta that 64-bit arithmetic made. */
+export const BPF_ADD_CONST64 = 1 << 31;
+/** The same for 32-bit arithmetic. */
+export const BPF_ADD_CONST32 = 1 << 30;
+/** Both: `id & ~BPF_ADD_CONST` is the id that linked scalars share. */
+export const BPF_ADD_CONST = BPF_ADD_CONST64 | BPF_ADD_CONST32;
 
 /** R0–R10. */
 export const MAX_BPF_REG = 11;
