@@ -4,4 +4,7 @@ export * from "./ctx/index.js";
 export * from "./errno.js";
 export * from "./helpers/index.js";
 export * from "./limits.js";
+export * from "./profile.js";
+export * from "./tracepoint-table.js";
+export * from "./tracepoints.js";
 export * from "./uapi.js";

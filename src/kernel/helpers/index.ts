@@ -6,7 +6,8 @@ import { coreProtos } from "./protos-core.js";
 import { packetProtos } from "./protos-packet.js";
 import { socketProtos } from "./protos-socket.js";
 import { tracingProtos } from "./protos-tracing.js";
-import { helperSets, type ProtoChoice } from "./sets.js";
+import { helperSets } from "./sets.js";
+import type { ProtoChoice } from "./sets-base.js";
 import type { HelperCaps, HelperProto, ProtoRow } from "./types.js";
 
 export type { HelperName } from "./names.js";

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+import { helperNames } from "./helpers/names.js";
+import { Limit } from "./limits.js";
+import { MapType, ProgType } from "./uapi.js";
+
+/** What the verifier asks the architecture's JIT (bpf_jit_supports_*()) and the kernel's configuration. */
+export interface KernelSwitches {
+  /** CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS: unaligned packet and context-memory accesses pass without BPF_F_STRICT_ALIGNMENT. */
+  readonly efficientUnalignedAccess: boolean;
+  /** The JIT gives tracing programs stacks of their own, so that the depth limit counts per subprogram. */
+  readonly privateStack: boolean;
+  /** may_goto is bounded by time (two stack slots) instead of by count (one). */
+  readonly timedMayGoto: boolean;
+  /** Exceptions (bpf_throw()). */
+  readonly exceptions: boolean;
+  /** Arena pointers (addr_space_cast). */
+  readonly arena: boolean;
+  /** Per-CPU address instructions, on which inlined helpers rest. */
+  readonly percpuInsn: boolean;
+  /** load_acquire and store_release. */
+  readonly loadAcquireStoreRelease: boolean;
+}
+
+/** What one kernel release on one architecture knows and how it judges. */
+export interface KernelProfile {
+  /** `major.minor` of the release. */
+  readonly release: string;
+  readonly arch: "x86_64";
+  /** BPF_PROG_TYPE_* numbers that exist. */
+  readonly progTypes: ReadonlySet<number>;
+  /** BPF_MAP_TYPE_* numbers that exist. */
+  readonly mapTypes: ReadonlySet<number>;
+  /** Helpers have ids below this. */
+  readonly helperMaxId: number;
+  readonly limits: typeof Limit;
+  readonly switches: KernelSwitches;
+}
+
+const newerMapTypes: readonly number[] = [MapType.UNSPEC, MapType.INSN_ARRAY];
+
+/** Linux 6.18 on x86-64, with every facility configured in. */
+export const linux618: KernelProfile = {
+  release: "6.18",
+  arch: "x86_64",
+  progTypes: new Set(Object.values(ProgType).filter((type) => type !== ProgType.UNSPEC)),
+  mapTypes: new Set(Object.values(MapType).filter((type) => !newerMapTypes.includes(type))),
+  helperMaxId: helperNames.length,
+  limits: Limit,
+  switches: {
+    efficientUnalignedAccess: true,
+    privateStack: true,
+    timedMayGoto: true,
+    exceptions: true,
+    arena: true,
+    percpuInsn: true,
+    loadAcquireStoreRelease: true,
+  },
+};
+
+const profiles: ReadonlyMap<string, KernelProfile> = new Map([[linux618.release, linux618]]);
+
+/** A profile by release (`6.18`), undefined when there is none. */
+export function kernelProfile(release: string): KernelProfile | undefined {
+  return profiles.get(release);
+}
+
+/** The profile that is used when nobody asks for another. */
+export const DEFAULT_PROFILE: KernelProfile = linux618;
