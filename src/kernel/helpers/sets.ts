@@ -3,19 +3,12 @@ import { ProgType } from "../uapi.js";
 import { base, type HelperSet } from "./sets-base.js";
 import {
   cgroupDevice,
-  cgroupDeviceOwn,
   cgroupSkb,
-  cgroupSkbOwn,
   cgroupSock,
   cgroupSockAddr,
-  cgroupSockAddrOwn,
-  cgroupSockOwn,
   cgroupSockopt,
-  cgroupSockoptOwn,
   cgroupSysctl,
-  cgroupSysctlOwn,
   sockOps,
-  sockOpsOwn,
 } from "./sets-cgroup.js";
 import {
   flowDissector,
@@ -31,17 +24,7 @@ import {
   socketFilter,
   xdp,
 } from "./sets-packet.js";
-import {
-  kprobe,
-  lircMode2,
-  lsm,
-  perfEvent,
-  rawTracepoint,
-  syscall,
-  tracepoint,
-  tracing,
-  tracingBase,
-} from "./sets-tracing.js";
+import { kprobe, lircMode2, lsm, perfEvent, rawTracepoint, syscall, tracepoint, tracing } from "./sets-tracing.js";
 
 /**
  * Where the search for a helper's prototype begins, by program type. STRUCT_OPS has the base set only (a struct_ops
