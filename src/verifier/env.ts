@@ -133,7 +133,9 @@ export interface BtfRecord {
 /** One line_info record, decoded. */
 export interface LineInfo {
   readonly insnOff: number;
+  /** Path of the source file, and where its name stands in the string table: what tells files apart. */
   readonly file: string;
+  readonly fileNameOff: number;
   readonly line: string;
   readonly lineNum: number;
   readonly lineCol: number;

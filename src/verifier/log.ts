@@ -20,6 +20,19 @@ function utf8Length(text: string): number {
   return n;
 }
 
+/** The first `bytes` bytes of a text in UTF-8; a character cut in two goes. */
+function cutUtf8(text: string, bytes: number): string {
+  if (utf8Length(text) === text.length) return text.slice(0, bytes);
+  let end = 0;
+  let n = 0;
+  for (const c of text) {
+    n += utf8Length(c);
+    if (n > bytes) break;
+    end += c.length;
+  }
+  return text.slice(0, end);
+}
+
 /** The verifier's log, written piecewise and cut back when a path succeeded. Mirrors struct bpf_verifier_log. */
 export class Log {
   readonly level: number;
@@ -41,13 +54,20 @@ export class Log {
     this.ends.push(this.endPos);
   }
 
-  /** Cuts the log back to a position where a chunk ended. Mirrors bpf_vlog_reset(). */
+  /** Cuts the log back to `pos` bytes. Mirrors bpf_vlog_reset(). */
   reset(pos: number): void {
-    while (this.ends.length > 0 && this.ends[this.ends.length - 1]! > pos) {
-      this.ends.pop();
-      this.chunks.pop();
+    if (this.level === 0) return;
+    const { chunks, ends } = this;
+    while (ends.length > 0 && ends[ends.length - 1]! > pos) {
+      const start = ends.length > 1 ? ends[ends.length - 2]! : 0;
+      const chunk = chunks.pop()!;
+      ends.pop();
+      if (start >= pos) continue;
+      // In the middle of a chunk: only line feeds and other ASCII are ever cut off.
+      chunks.push(cutUtf8(chunk, pos - start));
+      ends.push(pos);
     }
-    this.endPos = this.ends.length === 0 ? 0 : this.ends[this.ends.length - 1]!;
+    this.endPos = ends.length === 0 ? 0 : ends[ends.length - 1]!;
   }
 
   toString(): string {

@@ -18,6 +18,7 @@ import {
   BPF_PSEUDO_KFUNC_CALL,
   BPF_STX,
 } from "../../asm/opcode.js";
+import { helperByName } from "../../kernel/helpers/index.js";
 import type { Insns } from "../env.js";
 
 /*
@@ -25,12 +26,12 @@ import type { Insns } from "../env.js";
  * kernel takes a struct bpf_insn pointer.
  */
 
-/** enum bpf_func_id of the helpers that call back into the program. */
-const FUNC_FOR_EACH_MAP_ELEM = 164;
-const FUNC_TIMER_SET_CALLBACK = 170;
-const FUNC_FIND_VMA = 180;
-const FUNC_LOOP = 181;
-const FUNC_USER_RINGBUF_DRAIN = 209;
+/* The helpers that call back into the program. */
+const FUNC_FOR_EACH_MAP_ELEM = helperByName("for_each_map_elem")!;
+const FUNC_TIMER_SET_CALLBACK = helperByName("timer_set_callback")!;
+const FUNC_FIND_VMA = helperByName("find_vma")!;
+const FUNC_LOOP = helperByName("loop")!;
+const FUNC_USER_RINGBUF_DRAIN = helperByName("user_ringbuf_drain")!;
 
 const LD_IMM64 = BPF_LD | BPF_IMM | BPF_DW;
 const ATOMIC_BITS = 0xe7;
