@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import { RegType } from "../../kernel/bpf-types.js";
+import { type CtxField, type CtxLayout, ctxFieldAt, ctxLayout } from "../../kernel/ctx/index.js";
+import { ProgType } from "../../kernel/uapi.js";
+import { Unsupported, type VerifierEnv } from "../env.js";
+import { BPF_READ, BPF_WRITE } from "../kinds/access.js";
+
+/** What a valid context access gives. One is reused for every access. Mirrors struct bpf_insn_access_aux. */
+export class InsnAccessAux {
+  regType: number = RegType.SCALAR_VALUE;
+  isLdsx = false;
+  ctxFieldSize = 0;
+
+  reset(isLdsx: boolean): void {
+    this.regType = RegType.SCALAR_VALUE;
+    this.isLdsx = isLdsx;
+    this.ctxFieldSize = 0;
+  }
+}
+
+/** Whether a naturally aligned access of `size` bytes at `off` suits the field. */
+function fits(field: CtxField, off: number, size: number, type: number): boolean {
+  const sizes = type === BPF_READ ? field.read : field.write;
+  switch (sizes) {
+    case null:
+      return false;
+    case "full":
+      return size === field.size;
+    case "narrow":
+      return size <= field.size;
+    case "any":
+      return off + size <= field.offset + field.size * field.count;
+  }
+}
+
+/** Whether the layout allows the access; fills in `info` when it does. */
+function checkLayout(
+  env: VerifierEnv,
+  layout: CtxLayout,
+  off: number,
+  size: number,
+  type: number,
+  info: InsnAccessAux,
+): boolean {
+  if (off < 0 || off >= layout.size || off % size !== 0) return false;
+  const field = ctxFieldAt(layout, off);
+  if (field === undefined || !fits(field, off, size, type)) return false;
+  if (field.attach !== undefined && !field.attach.includes(env.load.expectedAttachType)) return false;
+  if (field.noSignExtend === true && info.isLdsx) return false;
+  if (field.regType !== undefined) info.regType = field.regType;
+  if (type === BPF_READ && field.read === "narrow") info.ctxFieldSize = field.size;
+  return true;
+}
+
+/** Without CAP_BPF, cgroup_skb programs do without packet data and the time stamp's setting. */
+function cgroupSkbNeedsCap(env: VerifierEnv, layout: CtxLayout, off: number, type: number): boolean {
+  if (env.bpfCapable) return false;
+  const name = ctxFieldAt(layout, off)?.name;
+  return name === "data" || name === "data_end" || (name === "tstamp" && type === BPF_WRITE);
+}
+
+/**
+ * Whether a program of this type may access its context so. `info.isLdsx` is looked at, the rest of
+ * `info` filled in. Mirrors env->ops->is_valid_access().
+ * @throws Unsupported for a program type whose context is not known.
+ */
+export function isValidAccess(env: VerifierEnv, off: number, size: number, type: number, info: InsnAccessAux): boolean {
+  const progType = env.load.progType;
+  if (progType === ProgType.SYSCALL) return off >= 0 && off < 0xffff && off % size === 0;
+  if (progType === ProgType.RAW_TRACEPOINT_WRITABLE) return rawTpWritableIsValidAccess(env, off, size, type, info);
+  const layout = ctxLayout(progType);
+  if (layout === undefined) throw new Unsupported(env.insnIdx, `context access of program type ${progType}`);
+  if (progType === ProgType.CGROUP_SKB && cgroupSkbNeedsCap(env, layout, off, type)) return false;
+  return checkLayout(env, layout, off, size, type, info);
+}
+
+/** The first argument is the tracepoint's writable buffer. Mirrors raw_tp_writable_prog_is_valid_access(). */
+function rawTpWritableIsValidAccess(
+  env: VerifierEnv,
+  off: number,
+  size: number,
+  type: number,
+  info: InsnAccessAux,
+): boolean {
+  if (off === 0) {
+    if (size !== 8 || type !== BPF_READ) return false;
+    info.regType = RegType.PTR_TO_TP_BUFFER;
+  }
+  return checkLayout(env, ctxLayout(ProgType.RAW_TRACEPOINT)!, off, size, type, info);
+}
+
+/** Whether the program type's context is converted when accessed, so that its size is known (convert_ctx_access). */
+export function convertsCtxAccess(progType: number): boolean {
+  switch (progType) {
+    case ProgType.KPROBE:
+    case ProgType.TRACEPOINT:
+    case ProgType.RAW_TRACEPOINT:
+    case ProgType.RAW_TRACEPOINT_WRITABLE:
+    case ProgType.TRACING:
+    case ProgType.LSM:
+    case ProgType.EXT:
+    case ProgType.STRUCT_OPS:
+    case ProgType.SYSCALL:
+    case ProgType.CGROUP_DEVICE:
+    case ProgType.LIRC_MODE2:
+    case ProgType.NETFILTER:
+      return false;
+    default:
+      return true;
+  }
+}
