@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 export * from "./build.js";
 export * from "./disasm.js";
+export * from "./disasm-prog.js";
 export * from "./insn.js";
 export * from "./isa.js";
 export * from "./labels.js";
