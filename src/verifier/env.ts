@@ -36,6 +36,11 @@ export class Insns {
   }
 }
 
+/** Values of {@link InsnAux.loopInline}. */
+export const LOOP_UNSEEN = 0;
+export const LOOP_FITS = 1;
+export const LOOP_UNFIT = 2;
+
 /** What the verifier learns about each instruction, as columns. Mirrors struct bpf_insn_aux_data. */
 export class InsnAux {
   readonly seen: Uint32Array;
@@ -59,6 +64,12 @@ export class InsnAux {
   readonly liveRegsBefore: Uint16Array;
   readonly fastcallPattern: Uint8Array;
   readonly fastcallSpillsNum: Uint8Array;
+  /** 1-based index into `env.maps` of the map that a helper call is given, 0 when not seen (map_ptr_state). */
+  readonly callMap: Int32Array;
+  /** Whether bpf_loop() can be inlined here: LOOP_UNSEEN, LOOP_FITS or LOOP_UNFIT (loop_inline_state). */
+  readonly loopInline: Uint8Array;
+  /** Subprogram that bpf_loop() calls. */
+  readonly loopCallback: Uint16Array;
 
   constructor(len: number) {
     const u8 = (): Uint8Array => new Uint8Array(len);
@@ -81,6 +92,9 @@ export class InsnAux {
     this.liveRegsBefore = new Uint16Array(len);
     this.fastcallPattern = u8();
     this.fastcallSpillsNum = u8();
+    this.callMap = new Int32Array(len);
+    this.loopInline = u8();
+    this.loopCallback = new Uint16Array(len);
   }
 }
 
@@ -104,6 +118,10 @@ export interface SubprogInfo {
   keepFastcallStack: boolean;
   changesPktData: boolean;
   mightSleep: boolean;
+  /** A call of this global function was seen. */
+  called: boolean;
+  /** Its BTF does not say what its arguments are: bpf_func_info_aux.unreliable. */
+  unreliable: boolean;
   argCnt: number;
   args: { argType: number; memSize: number; btfId: number }[];
   /** From func_info: the name, or "" without BTF; linkage global or static. */
@@ -208,6 +226,8 @@ export class VerifierEnv {
   /** End of the last byte of the context that the program touches. */
   maxCtxOffset = 0;
   exploreAluLimits = false;
+  /** CPUs of the machine: the result of bpf_get_smp_processor_id() stays below (nr_cpu_ids). */
+  nrCpuIds = 2;
 
   insnProcessed = 0;
   prevInsnProcessed = 0;
