@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+export * from "./maps.js";
+export * from "./resolve.js";

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+import type { Btf } from "../btf/types.js";
+import { dataSectionKind } from "../elf/format.js";
+import type { ObjectBtf } from "../elf/object-btf.js";
+import { MapFlag, MapType, OBJ_NAME_LEN } from "../kernel/uapi.js";
+import type { MapLoad } from "../model/load.js";
+import type { DataSpec, MapSpec } from "../model/spec.js";
+import { decodeUtf8, encodeUtf8 } from "../util/bytes.js";
+
+/** Facts about the machine that the creation of maps depends on. */
+export interface MapEnvironment {
+  /** Bytes; ring buffers are made of whole pages. */
+  readonly pageSize: number;
+  /** Size of a perf event array without one of its own; 0 leaves it to the loader. */
+  readonly possibleCpus: number;
+  /** Whether array maps can be mapped into memory (Linux 5.5). */
+  readonly mmapableArrays: boolean;
+}
+
+/** Map types whose keys and values the kernel does not let BTF describe (libbpf: bpf_object__create_map()). */
+const UNTYPED: ReadonlySet<number> = new Set([
+  MapType.PERF_EVENT_ARRAY,
+  MapType.CGROUP_ARRAY,
+  MapType.STACK_TRACE,
+  MapType.ARRAY_OF_MAPS,
+  MapType.HASH_OF_MAPS,
+  MapType.DEVMAP,
+  MapType.DEVMAP_HASH,
+  MapType.CPUMAP,
+  MapType.XSKMAP,
+  MapType.SOCKMAP,
+  MapType.SOCKHASH,
+  MapType.QUEUE,
+  MapType.STACK,
+  MapType.ARENA,
+]);
+
+/** The longest name that the kernel keeps. */
+const MAX_NAME = OBJ_NAME_LEN - 1;
+
+/** Cuts the name of a map or program to the 15 bytes that the kernel keeps. */
+export function kernelName(name: string): string {
+  const bytes = encodeUtf8(name);
+  return bytes.length <= MAX_NAME ? name : decodeUtf8(bytes.subarray(0, MAX_NAME));
+}
+
+/** What BPF_MAP_CREATE gets for a map of the object. */
+export function mapLoad(spec: MapSpec, hasBtf: boolean, env: MapEnvironment): MapLoad {
+  const typed = hasBtf && !UNTYPED.has(spec.type) && (spec.keyTypeId !== 0 || spec.valueTypeId !== 0);
+  return {
+    name: kernelName(spec.name),
+    type: spec.type,
+    keySize: spec.keySize,
+    valueSize: spec.valueSize,
+    maxEntries: maxEntries(spec, env),
+    flags: spec.flags,
+    extra: spec.extra,
+    btf: typed ? "prog" : null,
+    btfKeyTypeId: typed ? spec.keyTypeId : 0,
+    btfValueTypeId: typed ? spec.valueTypeId : 0,
+    btfVmlinuxValueTypeId: 0,
+    inner: spec.inner === null ? null : mapLoad(spec.inner, hasBtf, env),
+    frozen: false,
+    value: null,
+  };
+}
+
+function maxEntries(spec: MapSpec, env: MapEnvironment): number {
+  switch (spec.type) {
+    case MapType.PERF_EVENT_ARRAY:
+      return spec.maxEntries === 0 ? env.possibleCpus : spec.maxEntries;
+    case MapType.RINGBUF:
+    case MapType.USER_RINGBUF:
+      return ringSize(spec.maxEntries, env.pageSize);
+    default:
+      return spec.maxEntries;
+  }
+}
+
+/** The kernel wants a power of two of whole pages; 0 stays, so that the kernel says what is wrong. */
+function ringSize(bytes: number, pageSize: number): number {
+  if (bytes === 0) return 0;
+  let size = pageSize;
+  while (size < bytes) size *= 2;
+  // Beyond 2^31 no power of two fits the field: the kernel shall judge the number itself.
+  return size > 0x80000000 ? bytes : size;
+}
+
+/** What BPF_MAP_CREATE gets for a section of global data, and what is done to the map then. */
+export function dataMapLoad(objectName: string, data: DataSpec, btf: ObjectBtf | null, env: MapEnvironment): MapLoad {
+  const readOnly = dataSectionKind(data.section) === "rodata";
+  const datasec = btf?.datasecs.get(data.section) ?? 0;
+  const mmapable = env.mmapableArrays && btf !== null && hasSharedVariable(btf.btf, datasec);
+  return {
+    name: dataMapName(objectName, data.section),
+    type: MapType.ARRAY,
+    keySize: 4,
+    valueSize: data.content.length,
+    maxEntries: 1,
+    flags: (readOnly ? MapFlag.RDONLY_PROG : 0) | (mmapable ? MapFlag.MMAPABLE : 0),
+    extra: 0n,
+    btf: datasec === 0 ? null : "prog",
+    btfKeyTypeId: 0,
+    btfValueTypeId: datasec,
+    btfVmlinuxValueTypeId: 0,
+    inner: null,
+    frozen: readOnly,
+    value: data.content,
+  };
+}
+
+/** libbpf maps a section into memory only when it has a variable that user space can name. */
+function hasSharedVariable(btf: Btf, datasecId: number): boolean {
+  const datasec = btf.types[datasecId];
+  if (datasec?.kind !== "datasec") return false;
+  return datasec.vars.some(({ type }) => {
+    const variable = btf.types[type];
+    return variable?.kind === "var" && variable.linkage !== "static";
+  });
+}
+
+/** At least this much of the name is the section's, as libbpf has it. */
+const MIN_SECTION_PART = 7;
+
+/**
+ * The name of a data section's map, e.g. `my_objec.rodata`: up to 8 characters of the object's name and the
+ * section's; a section with a name of its own (`.data.foo`) goes without the object's (libbpf:
+ * internal_map_name()).
+ */
+export function dataMapName(objectName: string, section: string): string {
+  const sectionLength = Math.min(MAX_NAME, Math.max(MIN_SECTION_PART, section.length));
+  const prefixLength = section.indexOf(".", 1) >= 0 ? 0 : MAX_NAME - sectionLength;
+  const dot = objectName.indexOf(".");
+  const prefix = (dot < 0 ? objectName : objectName.slice(0, dot)).slice(0, prefixLength);
+  return (prefix + section.slice(0, sectionLength)).replace(/[^A-Za-z0-9_.]/g, "_");
+}
