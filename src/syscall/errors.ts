@@ -17,10 +17,17 @@ export class SyscallError extends Error {
   /**
    * @param object What the call was about, e.g. `map events`; may be empty.
    * @param needs Capabilities that the call asks for, for the explanation of EPERM.
+   * @param meaning An explanation that the caller knows better.
    */
-  constructor(command: string, errno: number, object = "", needs: readonly Capability[] = ["CAP_BPF"]) {
+  constructor(
+    command: string,
+    errno: number,
+    object = "",
+    needs: readonly Capability[] = ["CAP_BPF"],
+    meaning?: string,
+  ) {
     const code = errnoName(errno) ?? `errno ${errno}`;
-    const explanation = explain(command, errno, needs);
+    const explanation = meaning ?? explain(command, errno, needs);
     const subject = object === "" ? command : `${command} of ${object}`;
     super(`${subject}: ${code} (${errnoText(errno)})${explanation === "" ? "" : `: ${explanation}`}`);
     this.errno = errno;

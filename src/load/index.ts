@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+export * from "./attach.js";
+export * from "./cpus.js";
+export * from "./load-object.js";
+export * from "./loaded-object.js";
+export type * from "./session.js";
+export * from "./typed-map.js";
+export * from "./typed-ring.js";

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+import type { Link } from "../link/link.js";
+import type { MapDecl } from "../model/codec.js";
+import type { MapLoad, ProgramLoad } from "../model/load.js";
+import { disposeAll, type Fd } from "../syscall/fd.js";
+import { InputError } from "../util/errors.js";
+import { similarNote } from "../util/similar.js";
+import { type AttachOptions, attachesItself, attachProgram } from "./attach.js";
+import { perCpuMap, type TypedMap, typedMap } from "./typed-map.js";
+import { type TypedRing, type TypedRingOptions, typedRing } from "./typed-ring.js";
+
+/** A program in the kernel. */
+export interface LoadedProgramEntry {
+  readonly name: string;
+  /** Its SEC name. */
+  readonly section: string;
+  readonly load: ProgramLoad;
+  readonly fd: Fd;
+  /** The verifier's log, where one was asked for. */
+  readonly log: string;
+}
+
+/** A map in the kernel. */
+export interface LoadedMapEntry {
+  readonly name: string;
+  readonly load: MapLoad;
+  readonly fd: Fd;
+}
+
+/**
+ * An object in the kernel: its programs, maps and attachments. Closing it detaches and unloads all
+ * that is not pinned, as does the end of the process.
+ */
+export class LoadedObject implements Disposable {
+  readonly programs: ReadonlyMap<string, LoadedProgramEntry>;
+  readonly maps: ReadonlyMap<string, LoadedMapEntry>;
+  readonly #links: Link[] = [];
+  readonly #rings: TypedRing<unknown>[] = [];
+  readonly #owned: readonly Disposable[];
+  #closed = false;
+
+  /** Use {@link loadObject}. Takes over all that is given. */
+  constructor(
+    maps: ReadonlyMap<MapLoad, Fd>,
+    programs: readonly LoadedProgramEntry[],
+    btfs: readonly { readonly fd: Fd }[],
+  ) {
+    this.programs = new Map(programs.map((program) => [program.name, program]));
+    this.maps = new Map(Array.from(maps, ([load, fd]) => [load.name, { name: load.name, load, fd }]));
+    this.#owned = [...btfs.map(({ fd }) => fd), ...maps.values(), ...programs.map(({ fd }) => fd)];
+  }
+
+  /** Attachments made so far. */
+  get links(): readonly Link[] {
+    return this.#links;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** A program by its function's name. @throws InputError when there is none. */
+  program(name: string): LoadedProgramEntry {
+    const program = this.programs.get(name);
+    if (program === undefined) {
+      throw new InputError(`the object has no program ${name}${similarNote(name, this.programs.keys())}`);
+    }
+    return program;
+  }
+
+  /** A map by its name. @throws InputError when there is none. */
+  mapEntry(name: string): LoadedMapEntry {
+    const map = this.maps.get(name);
+    if (map === undefined) throw new InputError(`the object has no map ${name}${similarNote(name, this.maps.keys())}`);
+    return map;
+  }
+
+  /** A map as its declaration types it. @throws InputError */
+  map<K, V>(decl: MapDecl<K, V>): TypedMap<K, V> {
+    return typedMap(this.mapEntry(decl.spec.name).fd, decl);
+  }
+
+  /** A per-CPU map as its declaration types it. @throws InputError */
+  perCpu<K, V>(decl: MapDecl<K, V>): TypedMap<K, V[]> {
+    return perCpuMap(this.mapEntry(decl.spec.name).fd, decl);
+  }
+
+  /** A ring buffer as its declaration types it; closed together with the object. @throws InputError */
+  ring<T>(decl: MapDecl<undefined, T>, options?: TypedRingOptions): TypedRing<T> {
+    const ring = typedRing(this.mapEntry(decl.spec.name).fd, decl, options);
+    this.#rings.push(ring as TypedRing<unknown>);
+    return ring;
+  }
+
+  /**
+   * Attaches one program to where its section says.
+   * @throws InputError when the target is missing, or the section does not say it; SyscallError
+   */
+  attach(name: string, options: AttachOptions = {}): Link {
+    const { fd, section } = this.program(name);
+    const link = attachProgram(fd, section, options);
+    this.#links.push(link);
+    return link;
+  }
+
+  /**
+   * Attaches all programs whose section says where, or for which `options` says it. When one cannot be
+   * attached, none is.
+   * @returns The attachments made.
+   */
+  attachAll(options: AttachOptions = {}): Link[] {
+    const made: Link[] = [];
+    try {
+      for (const program of this.programs.values()) {
+        if (attachesItself(program.section, options)) made.push(attachProgram(program.fd, program.section, options));
+      }
+    } catch (error) {
+      disposeAll(made);
+      throw error;
+    }
+    this.#links.push(...made);
+    return made;
+  }
+
+  /** Detaches and unloads; does nothing when that is done already. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    disposeAll([...this.#owned, ...this.#rings, ...this.#links]);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
