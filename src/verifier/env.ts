@@ -208,6 +208,8 @@ export class VerifierEnv {
 
   /** Maps by (index - 1). */
   readonly maps: VerifierMap[] = [];
+  /** Those that an instruction names, in order of first use. */
+  readonly usedMaps: VerifierMap[] = [];
   /** BTF objects by (index - 1). */
   readonly btfs: Btf[] = [];
   /** The program's own BTF. */

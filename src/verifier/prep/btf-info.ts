@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import type { BtfBlob } from "../../btf/read.js";
+import type { Btf, BtfType } from "../../btf/types.js";
+import { Errno } from "../../kernel/errno.js";
+import { Limit } from "../../kernel/limits.js";
+import type { InfoRecords } from "../../model/load.js";
+import { type LineInfo, Unsupported, type VerifierEnv, verbose } from "../env.js";
+import { btfBlobOf } from "./maps.js";
+
+/* func_info and line_info: what the functions are called and which source line each instruction stems from. */
+
+const FUNC_INFO_SIZE = 8;
+const LINE_INFO_SIZE = 16;
+const LINE_NUM_SHIFT = 10;
+
+/** Mirrors check_abnormal_return(). */
+function checkAbnormalReturn(env: VerifierEnv): number {
+  for (let i = 1; i < env.subprogCnt; i++) {
+    const subprog = env.subprogs[i]!;
+    if (subprog.hasLdAbs) {
+      verbose(env, "LD_ABS is not allowed in subprogs without BTF\n");
+      return -Errno.EINVAL;
+    }
+    if (subprog.hasTailCall) {
+      verbose(env, "tail_call is not allowed in subprogs without BTF\n");
+      return -Errno.EINVAL;
+    }
+  }
+  return 0;
+}
+
+/** Bytes of a record beyond those that the kernel knows are zero: bpf_check_uarg_tail_zero(). */
+function tailIsZero(records: InfoRecords, at: number, known: number): boolean {
+  for (let i = known; i < records.recSize; i++) if (records.bytes[at + i] !== 0) return false;
+  return true;
+}
+
+function viewOf(records: InfoRecords): DataView {
+  return new DataView(records.bytes.buffer, records.bytes.byteOffset, records.bytes.byteLength);
+}
+
+function hasRecords(records: InfoRecords | null): records is InfoRecords {
+  return records !== null && records.count > 0;
+}
+
+/** Mirrors check_btf_func_early(). */
+function checkBtfFuncEarly(env: VerifierEnv, btf: Btf, records: InfoRecords): number {
+  const { recSize, count } = records;
+  if (recSize < FUNC_INFO_SIZE || recSize > Limit.MAX_FUNCINFO_REC_SIZE || recSize % 4 !== 0) {
+    verbose(env, `invalid func info rec size ${recSize}\n`);
+    return -Errno.EINVAL;
+  }
+  const view = viewOf(records);
+  let prev = 0;
+  for (let i = 0; i < count; i++) {
+    const at = i * recSize;
+    if (!tailIsZero(records, at, FUNC_INFO_SIZE)) {
+      verbose(env, "nonzero tailing record in func info");
+      return -Errno.E2BIG;
+    }
+    const insnOff = view.getUint32(at, true);
+    const typeId = view.getUint32(at + 4, true);
+    if (i === 0 && insnOff !== 0) {
+      verbose(env, `nonzero insn_off ${insnOff} for the first func info record`);
+      return -Errno.EINVAL;
+    }
+    if (i !== 0 && insnOff <= prev) {
+      verbose(env, `same or smaller insn offset (${insnOff}) than previous func info record (${prev})`);
+      return -Errno.EINVAL;
+    }
+    if (btf.types[typeId]?.kind !== "func") {
+      verbose(env, `invalid type id ${typeId | 0} in func info`);
+      return -Errno.EINVAL;
+    }
+    prev = insnOff;
+  }
+  return 0;
+}
+
+/** Takes up the program's BTF and looks at func_info before the functions are known. Mirrors check_btf_info_early(). */
+export function checkBtfInfoEarly(env: VerifierEnv): number {
+  const { funcInfo, lineInfo, btf } = env.load;
+  if (!hasRecords(funcInfo) && !hasRecords(lineInfo)) return checkAbnormalReturn(env);
+  if (btf === null) return -Errno.EBADF;
+  const blob = btfBlobOf(btf);
+  env.progBtf = blob.btf;
+  if (!hasRecords(funcInfo)) return checkAbnormalReturn(env);
+  return checkBtfFuncEarly(env, blob.btf, funcInfo);
+}
+
+function skipModifiers(btf: Btf, id: number): BtfType | undefined {
+  let type = btf.types[id];
+  while (
+    type?.kind === "typedef" ||
+    type?.kind === "const" ||
+    type?.kind === "volatile" ||
+    type?.kind === "restrict" ||
+    type?.kind === "typeTag"
+  ) {
+    type = btf.types[type.type];
+  }
+  return type;
+}
+
+/** Mirrors btf_type_is_small_int() or btf_is_any_enum(). */
+function returnsScalar(btf: Btf, protoId: number): boolean {
+  const proto = btf.types[protoId];
+  const ret = proto?.kind === "funcProto" ? skipModifiers(btf, proto.returnType) : undefined;
+  return ret?.kind === "enum" || ret?.kind === "enum64" || (ret?.kind === "int" && ret.size <= 8);
+}
+
+/** Mirrors check_btf_func(). */
+function checkBtfFunc(env: VerifierEnv, btf: Btf, records: InfoRecords): number {
+  if (records.count !== env.subprogCnt) {
+    verbose(env, "number of funcs in func_info doesn't match number of subprogs\n");
+    return -Errno.EINVAL;
+  }
+  const view = viewOf(records);
+  for (let i = 0; i < records.count; i++) {
+    const subprog = env.subprogs[i]!;
+    if (subprog.start !== view.getUint32(i * records.recSize, true)) {
+      verbose(env, "func_info BTF section doesn't match subprog layout in BPF program\n");
+      return -Errno.EINVAL;
+    }
+    const typeId = view.getUint32(i * records.recSize + 4, true);
+    const func = btf.types[typeId];
+    if (func?.kind !== "func") return -Errno.EINVAL;
+    subprog.name = func.name;
+    subprog.isGlobal = func.linkage === "global";
+    subprog.btfFuncId = typeId;
+    if (i !== 0 && !returnsScalar(btf, func.type)) {
+      if (subprog.hasLdAbs) {
+        verbose(env, "LD_ABS is only allowed in functions that return 'int'.\n");
+        return -Errno.EINVAL;
+      }
+      if (subprog.hasTailCall) {
+        verbose(env, "tail_call is only allowed in functions that return 'int'.\n");
+        return -Errno.EINVAL;
+      }
+    }
+  }
+  return checkExceptionCallback(env, btf);
+}
+
+/** A function named as the handler of exceptions is not modelled. */
+function checkExceptionCallback(env: VerifierEnv, btf: Btf): number {
+  for (const type of btf.types) {
+    if (
+      type.kind === "declTag" &&
+      type.name.startsWith("exception_callback:") &&
+      type.type === env.subprogs[0]!.btfFuncId
+    ) {
+      throw new Unsupported(0, "exception callback");
+    }
+  }
+  return 0;
+}
+
+function stringOrNull(blob: BtfBlob, offset: number): string | null {
+  try {
+    return blob.stringAt(offset);
+  } catch {
+    return null;
+  }
+}
+
+/** Mirrors the checks of one record in check_btf_line(). */
+function checkLine(env: VerifierEnv, i: number, insnOff: number, prev: number): number {
+  if ((i !== 0 && insnOff <= prev) || insnOff >= env.insns.len) {
+    verbose(env, `Invalid line_info[${i}].insn_off:${insnOff} (prev_offset:${prev} prog->len:${env.insns.len})\n`);
+    return -Errno.EINVAL;
+  }
+  if (env.insns.code[insnOff] === 0) {
+    verbose(env, `Invalid insn code at line_info[${i}].insn_off\n`);
+    return -Errno.EINVAL;
+  }
+  return 0;
+}
+
+/** Mirrors check_btf_line(). */
+function checkBtfLine(env: VerifierEnv, blob: BtfBlob, records: InfoRecords): number {
+  const { recSize, count } = records;
+  if (recSize < LINE_INFO_SIZE || recSize > Limit.MAX_LINEINFO_REC_SIZE || recSize % 4 !== 0) return -Errno.EINVAL;
+  const view = viewOf(records);
+  const infos: LineInfo[] = [];
+  let prev = 0;
+  let s = 0;
+  for (let i = 0; i < count; i++) {
+    const at = i * recSize;
+    if (!tailIsZero(records, at, LINE_INFO_SIZE)) {
+      verbose(env, "nonzero tailing record in line_info");
+      return -Errno.E2BIG;
+    }
+    const insnOff = view.getUint32(at, true);
+    const fileNameOff = view.getUint32(at + 4, true);
+    const lineCol = view.getUint32(at + 12, true);
+    const err = checkLine(env, i, insnOff, prev);
+    if (err !== 0) return err;
+    const line = stringOrNull(blob, view.getUint32(at + 8, true));
+    const file = stringOrNull(blob, fileNameOff);
+    if (line === null || file === null) {
+      verbose(env, `Invalid line_info[${i}].line_off or .file_name_off\n`);
+      return -Errno.EINVAL;
+    }
+    if (s !== env.subprogCnt) {
+      const start = env.subprogs[s]!.start;
+      if (insnOff === start) {
+        env.subprogs[s]!.linfoIdx = i;
+        s++;
+      } else if (start < insnOff) {
+        verbose(env, `missing bpf_line_info for func#${s}\n`);
+        return -Errno.EINVAL;
+      }
+    }
+    infos.push({
+      insnOff,
+      file,
+      fileNameOff,
+      line,
+      lineNum: lineCol >>> LINE_NUM_SHIFT,
+      lineCol: lineCol & ((1 << LINE_NUM_SHIFT) - 1),
+    });
+    prev = insnOff;
+  }
+  if (s !== env.subprogCnt) {
+    verbose(env, `missing bpf_line_info for ${env.subprogCnt - s} funcs starting from func#${s}\n`);
+    return -Errno.EINVAL;
+  }
+  env.lineInfos = infos;
+  return 0;
+}
+
+/** Mirrors check_btf_info(). */
+export function checkBtfInfo(env: VerifierEnv): number {
+  const { funcInfo, lineInfo, btf } = env.load;
+  if (btf === null || (!hasRecords(funcInfo) && !hasRecords(lineInfo))) return checkAbnormalReturn(env);
+  const blob = btfBlobOf(btf);
+  const err = hasRecords(funcInfo) ? checkBtfFunc(env, blob.btf, funcInfo) : checkAbnormalReturn(env);
+  if (err !== 0) return err;
+  return hasRecords(lineInfo) ? checkBtfLine(env, blob, lineInfo) : 0;
+}
