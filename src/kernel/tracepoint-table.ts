@@ -13,7 +13,7 @@ const commonRows: readonly FieldRow[] = [
 ];
 
 /** Records of common tracepoints as Linux 6.18 lays them out on x86-64, without the common fields. */
-const eventRows: Readonly<Record<string, readonly FieldRow[]>> = {
+export const eventRows = {
   "sched/sched_switch": [
     ["char prev_comm[16]", 8, 16],
     ["pid_t prev_pid", 24, 4, true],
@@ -416,10 +416,10 @@ const eventRows: Readonly<Record<string, readonly FieldRow[]>> = {
     ["unsigned long gfp_flags", 16, 8],
   ],
   "vmscan/mm_vmscan_direct_reclaim_end": [["unsigned long nr_reclaimed", 8, 8]],
-};
+} as const satisfies Readonly<Record<string, readonly FieldRow[]>>;
 
 /** Arguments of system calls by the name that their tracepoints carry, as Linux 6.18 declares them on x86-64. */
-const syscallArgs: Readonly<Record<string, readonly string[]>> = {
+export const syscallArgs = {
   accept: ["int fd", "struct sockaddr * upeer_sockaddr", "int * upeer_addrlen"],
   accept4: ["int fd", "struct sockaddr * upeer_sockaddr", "int * upeer_addrlen", "int flags"],
   access: ["const char * filename", "int mode"],
@@ -631,7 +631,7 @@ const syscallArgs: Readonly<Record<string, readonly string[]>> = {
   waitid: ["int which", "pid_t upid", "struct siginfo * infop", "int options", "struct rusage * ru"],
   write: ["unsigned int fd", "const char * buf", "size_t count"],
   writev: ["unsigned long fd", "const struct iovec * vec", "unsigned long vlen"],
-};
+} as const satisfies Readonly<Record<string, readonly string[]>>;
 
 const syscallNumber: FieldRow = ["int __syscall_nr", 8, 4, true];
 
@@ -644,10 +644,10 @@ function format(name: string, rows: readonly FieldRow[]): TracepointFormat {
 }
 
 function* allFormats(): Generator<[string, TracepointFormat]> {
-  for (const [path, rows] of Object.entries(eventRows)) {
+  for (const [path, rows] of Object.entries<readonly FieldRow[]>(eventRows)) {
     yield [path, format(path.slice(path.indexOf("/") + 1), rows)];
   }
-  for (const [name, args] of Object.entries(syscallArgs)) {
+  for (const [name, args] of Object.entries<readonly string[]>(syscallArgs)) {
     // Each argument has a word of its own, whatever its type.
     const rows = args.map((arg, i): FieldRow => [arg, 16 + 8 * i, 8]);
     yield [`syscalls/sys_enter_${name}`, format(`sys_enter_${name}`, [syscallNumber, ...rows])];
