@@ -170,7 +170,7 @@ class TypeReader {
         return { kind, name, size: sizeOrType, signed: kindFlag, values: this.#list(vlen, 8, read) };
       }
       case "enum64": {
-        const read = () => ({ name: this.#name(), value: kindFlag ? r.i64("enum value") : r.u64("enum value") });
+        const read = () => ({ name: this.#name(), value: this.#enum64Value(kindFlag) });
         return { kind, name, size: sizeOrType, signed: kindFlag, values: this.#list(vlen, 12, read) };
       }
       case "fwd":
@@ -198,6 +198,13 @@ class TypeReader {
 
   #name(): string {
     return this.#stringAt(this.#reader.u32("name_off"));
+  }
+
+  /** Two words, the lower one first in either byte order. */
+  #enum64Value(signed: boolean): bigint {
+    const low = this.#reader.u32("enum value");
+    const value = (BigInt(this.#reader.u32("enum value")) << 32n) | BigInt(low);
+    return signed ? BigInt.asIntN(64, value) : value;
   }
 
   #list<T>(count: number, size: number, read: () => T): T[] {

@@ -167,7 +167,7 @@ t.test("structs are laid out as clang lays them out", { skip: whyNoTool("clang-1
       return;
     }
     const places = (members: typeof ours.members) => members.map((m) => [m.name, m.bitOffset, m.bitSize]);
-    t.same([ours.size, places(ours.members)], [found.size, places(found.members)], source[i]);
+    t.same([ours.size, places(ours.members)], [found.size, places(found.members)], source[i]!);
   });
   t.end();
 });
