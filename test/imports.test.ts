@@ -17,8 +17,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   verifier: ["util", "kernel", "asm", "btf", "model"],
   dsl: ["util", "kernel", "asm", "btf", "model"],
   object: ["util", "kernel", "asm", "btf", "model", "elf"],
-  syscall: ["util", "kernel"],
-  link: ["util", "kernel", "syscall"],
+  syscall: ["util", "kernel", "asm"],
+  link: ["util", "kernel", "asm", "syscall"],
   load: ["util", "kernel", "asm", "btf", "model", "elf", "object", "verifier", "syscall", "link"],
   cli: ["util", "kernel", "asm", "btf", "model", "elf", "verifier", "dsl", "object", "syscall", "link", "load"],
 };

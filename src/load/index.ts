@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+export * from "./ask-kernel.js";
 export * from "./attach.js";
 export * from "./cpus.js";
+export * from "./files.js";
 export * from "./load-object.js";
 export * from "./loaded-object.js";
-export type * from "./session.js";
+export * from "./session.js";
 export * from "./typed-map.js";
 export * from "./typed-ring.js";

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+import { closeSync, openSync, readSync } from "node:fs";
+import { errnoName } from "../kernel/errno.js";
+import type { ProgramLoad } from "../model/load.js";
+import { readRecord } from "../model/record.js";
+import { resolveObject } from "../object/resolve.js";
+import { InputError } from "../util/errors.js";
+import { type VerifyResult, verify } from "../verifier/verify.js";
+import { readInput } from "./input.js";
+import { colors, ExitCode, print } from "./output.js";
+
+/** Options of `verify`. */
+export interface VerifyOptions {
+  readonly log?: number;
+  readonly json?: boolean;
+  readonly records?: string;
+}
+
+/** A verdict with how long it took. */
+export interface TimedVerdict {
+  readonly result: VerifyResult;
+  readonly microseconds: number;
+}
+
+export function timedVerify(load: ProgramLoad, logLevel: number): TimedVerdict {
+  const start = performance.now();
+  const result = verify(load, { logLevel });
+  return { result, microseconds: Math.round((performance.now() - start) * 1000) };
+}
+
+/** The exit code that a verdict stands for. */
+export function verdictExit(result: VerifyResult): number {
+  if (result.verdict === "accepted") return ExitCode.OK;
+  return result.verdict === "rejected" ? ExitCode.REJECTED : ExitCode.UNSUPPORTED;
+}
+
+/** Rejections weigh more than what is not modelled. */
+function worse(a: number, b: number): number {
+  if (a === ExitCode.REJECTED || b === ExitCode.REJECTED) return ExitCode.REJECTED;
+  return Math.max(a, b);
+}
+
+/** One line for a person. */
+export function verdictLine(name: string, load: ProgramLoad, { result, microseconds }: TimedVerdict): string {
+  const { stats } = result;
+  const figures =
+    `${load.insns.length / 8} insns, ${stats.insnsProcessed} processed, ${stats.totalStates} states, ` +
+    `${(microseconds / 1000).toFixed(2)} ms`;
+  if (result.verdict === "accepted") return `${name}: ${colors.green("accepted")} (${figures})`;
+  if (result.verdict === "unsupported") {
+    const at = result.construct;
+    return `${name}: ${colors.yellow("unsupported")}: ${at?.what ?? ""} at insn ${at?.insn ?? 0} (${figures})`;
+  }
+  return `${name}: ${colors.red("rejected")}: ${result.lastMessage} (${errnoName(result.errno) ?? result.errno}; ${figures})`;
+}
+
+/** The JSON that tools read; the fields of load records where they have them. */
+function verdictJson(id: Record<string, unknown>, { result, microseconds }: TimedVerdict): string {
+  const { stats } = result;
+  return JSON.stringify({
+    ...id,
+    verdict: result.verdict,
+    errno: result.errno,
+    log: result.log,
+    insns_processed: stats.insnsProcessed,
+    max_states_per_insn: stats.maxStatesPerInsn,
+    total_states: stats.totalStates,
+    peak_states: stats.peakStates,
+    mark_read: stats.markRead,
+    time_us: microseconds,
+    construct: result.construct,
+  });
+}
+
+/** The lines of a file one by one, however large the file is. */
+function* readLines(path: string): Generator<string> {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new InputError("no such file", { file: path });
+    throw error;
+  }
+  try {
+    const chunk = Buffer.alloc(1 << 20);
+    let parts: Buffer[] = [];
+    for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
+      let from = 0;
+      for (let at = chunk.indexOf(10); at >= 0 && at < length; at = chunk.indexOf(10, from)) {
+        yield Buffer.concat([...parts, chunk.subarray(from, at)]).toString("utf8");
+        parts = [];
+        from = at + 1;
+      }
+      if (from < length) parts.push(Buffer.from(chunk.subarray(from, length)));
+    }
+    if (parts.length > 0) yield Buffer.concat(parts).toString("utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function verifyRecords(path: string, options: VerifyOptions): number {
+  let exit: number = ExitCode.OK;
+  let line = 0;
+  for (const text of readLines(path)) {
+    line++;
+    if (text.trim() === "") continue;
+    try {
+      const { id, load } = readRecord(text);
+      const verdict = timedVerify(load, options.log ?? 0);
+      if (options.json) print(verdictJson({ id }, verdict));
+      else print(verdictLine(id, load, verdict));
+      exit = worse(exit, verdictExit(verdict.result));
+    } catch (error) {
+      if (error instanceof InputError) throw new InputError(error.message, { file: path, line }, { cause: error });
+      throw error;
+    }
+  }
+  return exit;
+}
+
+/** `bpfsmith verify FILE` and `bpfsmith verify --records FILE` */
+export async function verifyCommand(file: string | undefined, options: VerifyOptions): Promise<number> {
+  if (options.records !== undefined) return verifyRecords(options.records, options);
+  const { spec } = await readInput(file!);
+  const { programs } = resolveObject(spec);
+  if (programs.length === 0) throw new InputError("the object has no programs", { file });
+  let exit: number = ExitCode.OK;
+  for (const { name, section, load } of programs) {
+    // A rejection without its log helps nobody: the path to the error is shown unasked.
+    let verdict = timedVerify(load, options.log ?? 0);
+    if (options.log === undefined && verdict.result.verdict === "rejected") verdict = timedVerify(load, 1);
+    if (options.json) print(verdictJson({ program: name, section }, verdict));
+    else {
+      if (verdict.result.log !== "") print(verdict.result.log.trimEnd());
+      print(verdictLine(name, load, verdict));
+    }
+    exit = worse(exit, verdictExit(verdict.result));
+  }
+  return exit;
+}
