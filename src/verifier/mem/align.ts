@@ -2,8 +2,8 @@
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
 import { type VerifierEnv, verbose } from "../env.js";
+import { varOffStr } from "../state/print.js";
 import { R_MASK_LO, R_OFF, R_TYPE, R_VAL_LO } from "../state/reg.js";
-import { varOffStr } from "./ptr-off.js";
 
 const { PTR_TO_PACKET, PTR_TO_PACKET_META, PTR_TO_FLOW_KEYS, PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE } = RegType;
 const { PTR_TO_CTX, PTR_TO_STACK, PTR_TO_SOCKET, PTR_TO_SOCK_COMMON, PTR_TO_TCP_SOCK } = RegType;

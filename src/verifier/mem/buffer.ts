@@ -2,8 +2,8 @@
 import { Errno } from "../../kernel/errno.js";
 import { type VerifierEnv, verbose } from "../env.js";
 import { typeIsRdonlyMem, varOffIsZero } from "../kinds/reg-type.js";
+import { varOffStr } from "../state/print.js";
 import { R_TYPE } from "../state/reg.js";
-import { varOffStr } from "./ptr-off.js";
 
 /** Mirrors __check_buffer_access(). */
 function checkBufferAccessRaw(

@@ -6,8 +6,8 @@ import { BPF_READ, BPF_WRITE } from "../kinds/access.js";
 import { varOffIsConst } from "../kinds/reg-type.js";
 import { type FuncState, mustFrame } from "../state/frame.js";
 import { growStackState } from "../state/mark.js";
+import { varOffStr } from "../state/print.js";
 import { R_FRAMENO, R_SMAX_HI, R_SMAX_LO, R_VAL_HI, R_VAL_LO, regAt } from "../state/reg.js";
-import { varOffStr } from "./ptr-off.js";
 import { sminPlus } from "./region.js";
 
 const MAX_BPF_STACK = Limit.MAX_BPF_STACK;

@@ -6,6 +6,7 @@ import { BPF_WRITE, type CallArgMeta } from "../kinds/access.js";
 import { getSpi, isSpilledReg, scrubSpilledSlot, varOffIsConst } from "../kinds/reg-type.js";
 import { markRegUnknownRaw } from "../num/bounds.js";
 import type { FuncState } from "../state/frame.js";
+import { varOffStr } from "../state/print.js";
 import {
   R_FRAMENO,
   R_SMAX_LO,
@@ -22,7 +23,6 @@ import {
   slotType,
 } from "../state/reg.js";
 import { bpfMarkStackRead } from "../track/liveness.js";
-import { varOffStr } from "./ptr-off.js";
 import { checkStackAccessWithinBounds, func } from "./stack-bounds.js";
 
 /** Memory that the helper fills: nothing is read, and the size is left for the caller to write. */
@@ -81,7 +81,7 @@ export function checkStackRangeInitialized(
 
   const regs = env.cur().cur().mem;
   const isConst = varOffIsConst(regs, o);
-  let raw = meta !== null && meta.rawMode;
+  let raw = meta?.rawMode === true;
   let min: number;
   let max: number;
   if (isConst) {

@@ -6,7 +6,7 @@ import { BPF_READ } from "../kinds/access.js";
 import { isPointerValueRaw, isSpilledReg, varOffIsConst, varOffIsZero } from "../kinds/reg-type.js";
 import type { FuncState } from "../state/frame.js";
 import { markRegConstZero, markRegUnknown, markStackSlotScratched } from "../state/mark.js";
-import { verboseLinfo } from "../state/print.js";
+import { varOffStr, verboseLinfo } from "../state/print.js";
 import {
   copyReg,
   R_ID,
@@ -26,7 +26,6 @@ import {
 import { insnStackAccessFlags, pushJmpHistory } from "../track/history.js";
 import { assignScalarIdBeforeMov } from "../track/linked.js";
 import { bpfMarkStackRead } from "../track/liveness.js";
-import { varOffStr } from "./ptr-off.js";
 import { func } from "./stack-bounds.js";
 import { checkStackRangeInitialized } from "./stack-range.js";
 import { checkFastcallStackContract, getRegWidth } from "./stack-write.js";

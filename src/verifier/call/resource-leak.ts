@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import { Errno } from "../../kernel/errno.js";
+import { type VerifierEnv, verbose } from "../env.js";
+import { REF_TYPE_PTR } from "../state/vstate.js";
+
+/** Whether the program ends with references still held; functions that return leave them to their caller. Mirrors check_reference_leak(). */
+function checkReferenceLeak(env: VerifierEnv, exceptionExit: boolean): number {
+  const state = env.cur();
+  if (!exceptionExit && state.cur().frameno !== 0) return 0;
+  let lingering = false;
+  for (const ref of state.refs) {
+    if (ref.type !== REF_TYPE_PTR) continue;
+    verbose(env, `Unreleased reference id=${ref.id} alloc_insn=${ref.insnIdx}\n`);
+    lingering = true;
+  }
+  return lingering ? -Errno.EINVAL : 0;
+}
+
+/**
+ * What `prefix` names leaves the program here: nothing may be held any more, with `checkLock` no lock either.
+ * Mirrors check_resource_leak().
+ */
+export function checkResourceLeak(
+  env: VerifierEnv,
+  exceptionExit: boolean,
+  checkLock: boolean,
+  prefix: string,
+): number {
+  const state = env.cur();
+  if (checkLock && state.activeLocks !== 0) {
+    verbose(env, `${prefix} cannot be used inside bpf_spin_lock-ed region\n`);
+    return -Errno.EINVAL;
+  }
+  const err = checkReferenceLeak(env, exceptionExit);
+  if (err !== 0) {
+    verbose(env, `${prefix} would lead to reference leak\n`);
+    return err;
+  }
+  if (!checkLock) return 0;
+  if (state.activeIrqId !== 0) {
+    verbose(env, `${prefix} cannot be used inside bpf_local_irq_save-ed region\n`);
+    return -Errno.EINVAL;
+  }
+  if (state.activeRcuLock !== 0) {
+    verbose(env, `${prefix} cannot be used inside bpf_rcu_read_lock-ed region\n`);
+    return -Errno.EINVAL;
+  }
+  if (state.activePreemptLocks !== 0) {
+    verbose(env, `${prefix} cannot be used inside bpf_preempt_disable-ed region\n`);
+    return -Errno.EINVAL;
+  }
+  return 0;
+}
