@@ -12,11 +12,15 @@ let current: Ffi | undefined;
  * @throws FfiUnavailableError when it is not installed; InputError for another value of BPFSMITH_FFI.
  */
 export function ffi(): Ffi {
-  current ??= open(process.env.BPFSMITH_FFI ?? "koffi");
+  current ??= openFfi(process.env.BPFSMITH_FFI ?? "");
   return current;
 }
 
-function open(name: string): Ffi {
+/**
+ * Opens a backend by its name; the empty name is the default one.
+ * @throws FfiUnavailableError when it is not installed; InputError for an unknown name.
+ */
+export function openFfi(name: string): Ffi {
   if (process.platform !== "linux") throw new InputError(`bpf(2) exists on Linux only, not on ${process.platform}`);
   if (name === "koffi" || name === "") return openKoffi();
   if (name === "ffi-napi") return openFfiNapi();

@@ -53,7 +53,8 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   "BPF_MAP_UPDATE_ELEM ENOENT": "the key does not exist (BPF_EXIST)",
   "BPF_MAP_UPDATE_ELEM EPERM": "the map is frozen or read-only for user space",
   "BPF_MAP_DELETE_ELEM EINVAL": "elements of this map type cannot be deleted",
-  "BPF_MAP_FREEZE EBUSY": "the map is mapped writable or frozen already",
+  "BPF_MAP_FREEZE EBUSY": "the map is mapped writable, or being written to",
+  "BPF_MAP_FREEZE EPERM": "the map is frozen already, or read-only for user space",
   "BPF_MAP_FREEZE ENOTSUPP": "this map type cannot be frozen",
   "BPF_PROG_LOAD EINVAL":
     "the kernel refuses the program's attributes, or does not know this program type or one of its flags",

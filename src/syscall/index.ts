@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-export { ffi } from "./backend.js";
+export { ffi, openFfi } from "./backend.js";
 export * from "./btf.js";
 export * from "./capabilities.js";
 export * from "./errors.js";

@@ -72,6 +72,7 @@ export class MapAccess {
   readonly valueBytes: Uint8Array;
   readonly value: DataView;
   readonly #attr = new Attr(MAP_ELEM.size);
+  readonly #deleteAttr = new Attr(MAP_ELEM.size);
   readonly #nextKey: Uint8Array;
   readonly #nextAttr = new Attr(MAP_ELEM.size);
   readonly #firstAttr = new Attr(MAP_ELEM.size);
@@ -88,6 +89,8 @@ export class MapAccess {
     this.value = new DataView(this.valueBytes.buffer);
     this.#nextKey = new Uint8Array(keySize);
     this.#attr.pointer(MAP_ELEM.key, this.keyBytes).pointer(MAP_ELEM.value, this.valueBytes);
+    // The kernel insists that members which a command does not use are zero.
+    this.#deleteAttr.pointer(MAP_ELEM.key, this.keyBytes);
     this.#nextAttr.pointer(MAP_ELEM.key, this.keyBytes).pointer(MAP_ELEM.next_key, this.#nextKey);
     this.#firstAttr.pointer(MAP_ELEM.next_key, this.#nextKey);
   }
@@ -104,7 +107,7 @@ export class MapAccess {
 
   /** Removes the key; false when the map does not hold it. */
   delete(): boolean {
-    return this.#found(Cmd.MAP_DELETE_ELEM, this.#attr, 0);
+    return this.#found(Cmd.MAP_DELETE_ELEM, this.#deleteAttr, 0);
   }
 
   /** Stores the value under the key. `flags` is one of BPF_ANY, BPF_NOEXIST, BPF_EXIST, with BPF_F_LOCK. */
