@@ -19,8 +19,8 @@ export interface ObjectBtf {
   readonly strings: StringTable;
   /** Section `.BTF`, which is also what BPF_BTF_LOAD gets. */
   readonly blob: Uint8Array;
-  /** Section `.BTF.ext`. */
-  readonly ext: Uint8Array;
+  /** Section `.BTF.ext`; null when there is nothing to say, since libbpf refuses an empty one. */
+  readonly ext: Uint8Array | null;
   /** Size in bytes of each map's definition, in the order of the maps. */
   readonly mapDefSizes: readonly number[];
   /** BTF_KIND_DATASEC ids by section name. */
@@ -43,11 +43,9 @@ export function encodeObjectBtf(spec: ObjectSpec, layout: readonly CodeSection[]
   hideForeignVariables(builder, spec);
   const btf = builder.build();
   const strings = new StringTable();
-  const ext = writeBtfExt(spec.btf === null ? NO_EXT : extOf(layout), strings);
+  const ext = spec.btf === null ? null : encodeExt(layout, strings);
   return { btf, strings, blob: writeBtf(btf, strings), ext, mapDefSizes, datasecs };
 }
-
-const NO_EXT: BtfExt = { funcInfo: [], lineInfo: [], coreRelos: [] };
 
 /** The func_info record of a function that starts at `insnOff`; none when it has no BTF. */
 export function funcInfoOf(func: FunctionSpec, insnOff: number): FuncInfo[] {
@@ -68,8 +66,8 @@ export function lineInfoOf(func: FunctionSpec, offset: number, unit: number): Li
 /** .BTF.ext counts instructions in bytes. */
 const EXT_UNIT = 8;
 
-function extOf(layout: readonly CodeSection[]): BtfExt {
-  return {
+function encodeExt(layout: readonly CodeSection[], strings: StringTable): Uint8Array | null {
+  const ext: BtfExt = {
     funcInfo: layout.map(({ name, functions }) => ({
       section: name,
       records: functions.flatMap(({ func, offset }) => funcInfoOf(func, offset * EXT_UNIT)),
@@ -80,6 +78,8 @@ function extOf(layout: readonly CodeSection[]): BtfExt {
     })),
     coreRelos: [],
   };
+  const sections = [...ext.funcInfo, ...ext.lineInfo];
+  return sections.some((section) => section.records.length > 0) ? writeBtfExt(ext, strings) : null;
 }
 
 /** Gives each map a variable that defines it and lays the variables out in DATASEC `.maps`. */

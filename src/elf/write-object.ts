@@ -73,7 +73,8 @@ class ObjectWriter {
     if (this.#btf !== null) {
       const debug = { type: SHT.PROGBITS, flags: 0, align: 4 };
       this.#elf.section({ ...debug, name: SECTION.BTF, content: this.#btf.blob });
-      this.#elf.section({ ...debug, name: SECTION.BTF_EXT, content: this.#btf.ext });
+      const { ext } = this.#btf;
+      if (ext !== null) this.#elf.section({ ...debug, name: SECTION.BTF_EXT, content: ext });
     }
     this.#layout.forEach((section, i) => {
       this.#fillCode(section, contents[i]!);
