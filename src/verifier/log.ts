@@ -70,6 +70,15 @@ export class Log {
     this.endPos = ends.length === 0 ? 0 : ends[ends.length - 1]!;
   }
 
+  /** The last chunks that end at or before `pos`, as far as they hold a line. */
+  textBefore(pos: number): string {
+    let i = this.ends.length;
+    while (i > 0 && this.ends[i - 1]! > pos) i--;
+    let text = "";
+    while (i > 0 && !text.trimEnd().includes("\n")) text = this.chunks[--i]! + text;
+    return text;
+  }
+
   toString(): string {
     return this.chunks.join("");
   }

@@ -292,7 +292,7 @@ function forcePrecise(env: VerifierEnv, mem: Int32Array, o: number, frame: numbe
 }
 
 /** Gives up tracing: every scalar of every state on the way becomes precise. Mirrors mark_all_scalars_precise(). */
-function markAllScalarsPrecise(env: VerifierEnv, from: VerifierState): void {
+export function markAllScalarsPrecise(env: VerifierEnv, from: VerifierState): void {
   if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
     verbose(env, `mark_precise: frame${from.curframe}: falling back to forcing all scalars precise\n`);
   }

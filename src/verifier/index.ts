@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: GPL-2.0-only
+export { type Capabilities, type VerifyOptions, type VerifyResult, type VerifyStats, verify } from "./verify.js";

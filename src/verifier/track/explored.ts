@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import type { VerifierEnv } from "../env.js";
+import type { VerifierState } from "../state/vstate.js";
+
+/* The lists of states that were visited, newest first, by a hash of instruction and call site. */
+
+/** The list for instruction `idx` in the current frame. Mirrors explored_state(). */
+export function exploredState(env: VerifierEnv, idx: number): number {
+  return ((idx ^ env.cur().cur().callsite) >>> 0) % env.insns.len;
+}
+
+/** Puts a state at the head of a list. */
+export function addExplored(env: VerifierEnv, bucket: number, st: VerifierState): void {
+  const head = env.exploredStates[bucket] ?? null;
+  st.prev = null;
+  st.next = head;
+  if (head !== null) head.prev = st;
+  env.exploredStates[bucket] = st;
+}
+
+/** Moves a state from its list to the list of those that are only kept because others point to them. */
+export function moveToFreeList(env: VerifierEnv, bucket: number, st: VerifierState): void {
+  unlink(st);
+  if (env.exploredStates[bucket] === st) env.exploredStates[bucket] = st.next;
+  st.inFreeList = true;
+  st.prev = null;
+  st.next = env.freeList;
+  if (env.freeList !== null) env.freeList.prev = st;
+  env.freeList = st;
+  env.freeListSize++;
+  env.exploredStatesSize--;
+}
+
+/** Takes a state off the free list. */
+export function removeFromFreeList(env: VerifierEnv, st: VerifierState): void {
+  unlink(st);
+  if (env.freeList === st) env.freeList = st.next;
+  env.freeListSize--;
+}
+
+function unlink(st: VerifierState): void {
+  if (st.prev !== null) st.prev.next = st.next;
+  if (st.next !== null) st.next.prev = st.prev;
+}
+
+/** Mirrors same_callsites(). */
+export function sameCallsites(a: VerifierState, b: VerifierState): boolean {
+  if (a.curframe !== b.curframe) return false;
+  for (let fr = a.curframe; fr >= 0; fr--) if (a.frame[fr]!.callsite !== b.frame[fr]!.callsite) return false;
+  return true;
+}
+
+/** The instruction at which a frame stands. Mirrors frame_insn_idx(). */
+export function frameInsnIdx(st: VerifierState, frame: number): number {
+  return frame === st.curframe ? st.insnIdx : st.frame[frame + 1]!.callsite;
+}
+
+/** Mirrors update_peak_states(). */
+export function updatePeakStates(env: VerifierEnv): void {
+  const cur = env.exploredStatesSize + env.freeListSize + env.numBackedges;
+  if (cur > env.peakStates) env.peakStates = cur;
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import { Limit } from "../kernel/limits.js";
+import { type KernelProfile, linux618 } from "../kernel/profile.js";
+import { ProgFlag } from "../kernel/uapi.js";
+import type { ProgramLoad } from "../model/load.js";
+import { type Capabilities, Unsupported, VerifierEnv, verbose } from "./env.js";
+import { BPF_LOG_STATS } from "./log.js";
+import { checkAttachBtfId } from "./prep/attach.js";
+import { checkBtfInfo, checkBtfInfoEarly } from "./prep/btf-info.js";
+import { checkCfg } from "./prep/cfg.js";
+import { markFastcallPatterns } from "./prep/fastcall.js";
+import { resolvePseudoLdimm64 } from "./prep/ld-imm64.js";
+import { licenseIsGplCompatible } from "./prep/license.js";
+import { computeLiveRegisters } from "./prep/live-regs.js";
+import { checkLoadAttr } from "./prep/load-attr.js";
+import { addMaps } from "./prep/maps.js";
+import { computePostorder } from "./prep/postorder.js";
+import { checkMaxStackDepth, removeFastcallSpillsFills } from "./prep/stack-depth.js";
+import { addSubprogAndKfunc, checkSubprogs } from "./prep/subprogs.js";
+import { doCheckMain, doCheckSubprogs, freeStates } from "./search/subprogs.js";
+import { markVerifierStateClean } from "./state/mark.js";
+import { computeScc } from "./track/scc.js";
+
+export type { Capabilities } from "./env.js";
+
+/** How to verify. */
+export interface VerifyOptions {
+  /** As `attr.log_level` of BPF_PROG_LOAD: 0 for no log, 1 or 2, plus 4 for statistics. Default 0. */
+  readonly logLevel?: number;
+  /** What the loading process may do. Default: everything. */
+  readonly caps?: Capabilities;
+  /** Which kernel to mirror. Default {@link linux618}. */
+  readonly profile?: KernelProfile;
+}
+
+/** The figures of the log's last lines. */
+export interface VerifyStats {
+  readonly insnsProcessed: number;
+  readonly maxStatesPerInsn: number;
+  readonly totalStates: number;
+  readonly peakStates: number;
+  readonly markRead: number;
+  /** Bytes of stack per function, joined by `+` as in the log. */
+  readonly stackDepth: string;
+}
+
+export interface VerifyResult {
+  /** `unsupported`: the program uses something that is not modelled; nothing is claimed about it. */
+  readonly verdict: "accepted" | "rejected" | "unsupported";
+  /** Positive error number of a rejection, 0 otherwise. */
+  readonly errno: number;
+  /** What the kernel's log would hold. */
+  readonly log: string;
+  /** The last line of the log before the statistics: of a rejection at level 1 or 2, the reason. */
+  readonly lastMessage: string;
+  readonly stats: VerifyStats;
+  /** What is not modelled, and where it was met. */
+  readonly construct?: { readonly insn: number; readonly what: string };
+}
+
+const ALL_CAPS: Capabilities = { bpf: true, perfmon: true, netAdmin: true };
+
+/** The passes over a program, in the kernel's order. Mirrors bpf_check(). */
+const PASSES: readonly ((env: VerifierEnv) => number)[] = [
+  checkBtfInfoEarly,
+  addSubprogAndKfunc,
+  checkSubprogs,
+  checkBtfInfo,
+  resolvePseudoLdimm64,
+  checkCfg,
+  computePostorder,
+  checkAttachBtfId,
+  computeScc,
+  computeLiveRegisters,
+  markFastcallPatterns,
+  doCheckMain,
+  doCheckSubprogs,
+  removeFastcallSpillsFills,
+  checkMaxStackDepth,
+];
+
+/**
+ * Judges a program as the kernel's verifier would.
+ * @throws InputError when the load itself is malformed (BTF that cannot be read).
+ */
+export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyResult {
+  const start = performance.now();
+  const env = new VerifierEnv(load, options.logLevel ?? 0, options.caps ?? ALL_CAPS);
+  setup(env, options.profile ?? linux618);
+  let construct: VerifyResult["construct"];
+  let ret = 0;
+  try {
+    ret = checkLoadAttr(env);
+    if (ret !== 0) return result(env, ret, undefined);
+    addMaps(env);
+    for (let i = 0; i < PASSES.length && ret === 0; i++) ret = PASSES[i]!(env);
+  } catch (error) {
+    if (!(error instanceof Unsupported)) throw error;
+    construct = { insn: error.insnIdx, what: error.construct };
+  } finally {
+    freeStates(env);
+  }
+  const message = env.log.endPos;
+  printVerificationStats(env, performance.now() - start);
+  return result(env, ret, construct, message);
+}
+
+function setup(env: VerifierEnv, profile: KernelProfile): void {
+  const { load } = env;
+  env.sleepable = (load.progFlags & ProgFlag.SLEEPABLE) !== 0;
+  env.gplCompatible = licenseIsGplCompatible(load.license);
+  env.strictAlignment =
+    (load.progFlags & ProgFlag.STRICT_ALIGNMENT) !== 0 || !profile.switches.efficientUnalignedAccess;
+  if ((load.progFlags & ProgFlag.ANY_ALIGNMENT) !== 0) env.strictAlignment = false;
+  env.testStateFreq = env.bpfCapable && (load.progFlags & ProgFlag.TEST_STATE_FREQ) !== 0;
+  env.testRegInvariants = (load.progFlags & ProgFlag.TEST_REG_INVARIANTS) !== 0;
+  markVerifierStateClean(env);
+}
+
+function stackDepth(env: VerifierEnv): string {
+  let text = "";
+  for (let i = 0; i < env.subprogCnt; i++) text += (i === 0 ? "" : "+") + env.subprogs[i]!.stackDepth;
+  return text;
+}
+
+/** Mirrors print_verification_stats(). */
+function printVerificationStats(env: VerifierEnv, milliseconds: number): void {
+  if (env.log.level === 0) return;
+  if ((env.log.level & BPF_LOG_STATS) !== 0) {
+    verbose(env, `verification time ${Math.floor(milliseconds * 1000)} usec\n`);
+    verbose(env, `stack depth ${stackDepth(env)}\n`);
+  }
+  verbose(
+    env,
+    `processed ${env.insnProcessed} insns (limit ${Limit.BPF_COMPLEXITY_LIMIT_INSNS}) ` +
+      `max_states_per_insn ${env.maxStatesPerInsn} total_states ${env.totalStates} ` +
+      `peak_states ${env.peakStates} mark_read ${env.longestMarkReadWalk}\n`,
+  );
+}
+
+function result(
+  env: VerifierEnv,
+  ret: number,
+  construct: VerifyResult["construct"],
+  messageEnd = env.log.endPos,
+): VerifyResult {
+  const log = env.log.toString();
+  return {
+    verdict: construct !== undefined ? "unsupported" : ret === 0 ? "accepted" : "rejected",
+    errno: construct !== undefined ? 0 : -ret,
+    log,
+    lastMessage: lastLine(env, messageEnd),
+    stats: {
+      insnsProcessed: env.insnProcessed,
+      maxStatesPerInsn: env.maxStatesPerInsn,
+      totalStates: env.totalStates,
+      peakStates: env.peakStates,
+      markRead: env.longestMarkReadWalk,
+      stackDepth: stackDepth(env),
+    },
+    ...(construct === undefined ? {} : { construct }),
+  };
+}
+
+/** The last line that ends at or before a position of the log. */
+function lastLine(env: VerifierEnv, end: number): string {
+  const lines = env.log.textBefore(end).trimEnd();
+  return lines.slice(lines.lastIndexOf("\n") + 1);
+}
