@@ -99,6 +99,24 @@ export const schedClsCtx: CtxLayout = skbLayout(
   ["mark", "tc_index", "priority", "tc_classid", "cb", "tstamp", "queue_mapping"],
 );
 
+/** cg_skb_is_valid_access(); without CAP_BPF neither data nor data_end, and tstamp cannot be written. */
+export const cgroupSkbCtx: CtxLayout = skbLayout(
+  ["tc_classid", "data_meta", "wire_len", "flow_keys", "tstamp_type"],
+  ["mark", "priority", "cb", "tstamp"],
+);
+
+/** lwt_is_valid_access(). */
+export const lwtCtx: CtxLayout = skbLayout(
+  ["tc_classid", ...addresses, "data_meta", "tstamp", "wire_len", "hwtstamp", "flow_keys", "tstamp_type"],
+  ["mark", "priority", "cb"],
+);
+
+/** sk_skb_is_valid_access(). */
+export const skSkbCtx: CtxLayout = skbLayout(
+  ["tc_classid", "data_meta", "tstamp", "wire_len", "hwtstamp", "mark", "flow_keys", "tstamp_type"],
+  ["tc_index", "priority"],
+);
+
 /** xdp_is_valid_access(), programs offloaded to a device aside. */
 export const xdpCtx: CtxLayout = {
   name: "struct xdp_md",
