@@ -52,10 +52,7 @@ export async function loadCommand(file: string, options: LoadOptions): Promise<n
   const { spec } = await readInput(file);
   const resolved = resolveObject(spec, { possibleCpus: possibleCpus() });
   if (options.record !== undefined) record(resolved, stemOf(file), options.record);
-  using object = loadObject(
-    { maps: resolved.maps.map(({ load }) => load), programs: resolved.programs },
-    { logLevel: options.log ?? 0 },
-  );
+  using object = loadObject(resolved, { logLevel: options.log ?? 0 });
   if (options.pin !== undefined) pinAll(object, options.pin);
   for (const { name, section, log, load } of object.programs.values()) {
     const pinned = options.pin === undefined ? null : join(options.pin, name);

@@ -50,7 +50,7 @@ function defaultMain(spec: ObjectSpec): Main {
   return async (session, args) => {
     const rings = spec.maps.filter((map) => map.type === MapType.RINGBUF);
     const readers = rings.map((map) => {
-      const reader = new RingBufferReader(session.object.mapEntry(map.name).fd, map.maxEntries);
+      const reader = new RingBufferReader(session.object.mapEntry(map.name).fd);
       reader.start((view, offset, length) => {
         const bytes = Buffer.from(view.buffer, view.byteOffset + offset, length).toString("hex");
         session.print(args.json ? JSON.stringify({ map: map.name, bytes }) : `${map.name}: ${bytes}`);
@@ -73,7 +73,7 @@ function mainOf(spec: ObjectSpec, source: LoadedSource | undefined): Main {
 function loadAndAttach(resolved: ResolvedObject, options: RunOptions): LoadedObject | undefined {
   let object: LoadedObject | undefined;
   try {
-    object = loadObject({ maps: resolved.maps.map(({ load }) => load), programs: resolved.programs });
+    object = loadObject(resolved);
     object.attachAll({ device: options.device });
     return object;
   } catch (error) {

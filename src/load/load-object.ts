@@ -11,15 +11,28 @@ import { patchMapFds } from "./patch.js";
 
 /** A program on its way into the kernel. */
 export interface ProgramToLoad {
+  /** Its name in the object; that of `load`, which the kernel may have cut, when absent. */
+  readonly name?: string;
   readonly load: ProgramLoad;
   /** Its SEC name, which says where it is attached. */
   readonly section: string;
+  /** False leaves it out. */
+  readonly autoload?: boolean;
 }
 
-/** What of an object goes into the kernel. Maps are the same when they are the same JavaScript object. */
+/** A map with its name in the object, of which the kernel keeps 15 bytes only. */
+export interface NamedMap {
+  readonly name: string;
+  readonly load: MapLoad;
+}
+
+/**
+ * What of an object goes into the kernel: a resolved object, or its parts. Maps are the same when
+ * their `MapLoad` is the same JavaScript object.
+ */
 export interface ObjectToLoad {
   /** Maps to create although no program refers to them. */
-  readonly maps: readonly MapLoad[];
+  readonly maps: readonly (MapLoad | NamedMap)[];
   readonly programs: readonly ProgramToLoad[];
 }
 
@@ -36,14 +49,19 @@ export interface LoadOptions {
  * @throws VerifierRejection when the kernel rejects a program; SyscallError; InputError
  */
 export function loadObject(object: ObjectToLoad, options: LoadOptions = {}): LoadedObject {
-  const loading = new Loading(options);
+  const programs = object.programs.filter(({ autoload }) => autoload !== false);
+  const maps = object.maps.map((map) => ("load" in map ? map : { name: map.name, load: map }));
+  const loading = new Loading(programs, options);
   try {
-    for (const map of object.maps) loading.map(map, object.programs);
-    for (const program of object.programs) {
-      for (const map of program.load.maps) loading.map(map, object.programs);
-    }
-    for (const program of object.programs) loading.program(program);
-    return new LoadedObject(loading.maps, loading.programs, loading.btfs);
+    for (const { load } of maps) loading.map(load);
+    for (const { load } of programs) for (const map of load.maps) loading.map(map);
+    for (const program of programs) loading.program(program);
+    const names = new Map(maps.map(({ name, load }) => [load, name]));
+    return new LoadedObject({
+      maps: Array.from(loading.maps, ([load, fd]) => ({ name: names.get(load) ?? load.name, load, fd })),
+      programs: loading.programs,
+      btfs: loading.btfs.map(({ fd }) => fd),
+    });
   } catch (error) {
     loading.undo();
     throw error;
@@ -56,16 +74,17 @@ class Loading {
   readonly programs: LoadedProgramEntry[] = [];
   readonly btfs: { readonly bytes: Uint8Array; readonly fd: Fd }[] = [];
   readonly #pinned: string[] = [];
+  readonly #toLoad: readonly ProgramToLoad[];
   readonly #options: LoadOptions;
 
-  constructor(options: LoadOptions) {
+  constructor(programs: readonly ProgramToLoad[], options: LoadOptions) {
+    this.#toLoad = programs;
     this.#options = options;
   }
 
-  map(map: MapLoad, programs: readonly ProgramToLoad[]): Fd {
-    const known = this.maps.get(map);
-    if (known !== undefined) return known;
-    const btf = this.#mapBtf(map, programs);
+  map(map: MapLoad): void {
+    if (this.maps.has(map)) return;
+    const btf = this.#mapBtf(map);
     const path = this.#options.pins?.get(map);
     let fd: Fd;
     if (path === undefined) fd = createLoadedMap(map, btf);
@@ -75,15 +94,14 @@ class Loading {
       if (opened.created) this.#pinned.push(path);
     }
     this.maps.set(map, fd);
-    return fd;
   }
 
-  #mapBtf(map: MapLoad, programs: readonly ProgramToLoad[]): Fd | null {
+  #mapBtf(map: MapLoad): Fd | null {
     if (map.btf === null) return null;
     if (map.btf !== "prog") return this.#btf(map.btf, map.name);
-    const user = programs.find(({ load }) => load.btf !== null && load.maps.includes(map));
+    const user = this.#toLoad.find(({ load }) => load.btf !== null && load.maps.includes(map));
     // A map that no program uses shares the BTF of its object all the same.
-    const bytes = (user ?? programs.find(({ load }) => load.btf !== null))?.load.btf;
+    const bytes = (user ?? this.#toLoad.find(({ load }) => load.btf !== null))?.load.btf;
     return bytes ? this.#btf(bytes, map.name) : null;
   }
 
@@ -95,7 +113,7 @@ class Loading {
     return fd;
   }
 
-  program({ load, section }: ProgramToLoad): void {
+  program({ name, load, section }: ProgramToLoad): void {
     const fds = load.maps.map((map) => this.maps.get(map)!.number);
     const { fd, log } = loadProgram(
       {
@@ -115,7 +133,7 @@ class Loading {
       },
       this.#options.logLevel,
     );
-    this.programs.push({ name: load.name, section, load, fd, log });
+    this.programs.push({ name: name ?? load.name, section, load, fd, log });
   }
 
   undo(): void {

@@ -40,14 +40,14 @@ export class LoadedObject implements Disposable {
   #closed = false;
 
   /** Use {@link loadObject}. Takes over all that is given. */
-  constructor(
-    maps: ReadonlyMap<MapLoad, Fd>,
-    programs: readonly LoadedProgramEntry[],
-    btfs: readonly { readonly fd: Fd }[],
-  ) {
-    this.programs = new Map(programs.map((program) => [program.name, program]));
-    this.maps = new Map(Array.from(maps, ([load, fd]) => [load.name, { name: load.name, load, fd }]));
-    this.#owned = [...btfs.map(({ fd }) => fd), ...maps.values(), ...programs.map(({ fd }) => fd)];
+  constructor(parts: {
+    readonly maps: readonly LoadedMapEntry[];
+    readonly programs: readonly LoadedProgramEntry[];
+    readonly btfs: readonly Fd[];
+  }) {
+    this.programs = new Map(parts.programs.map((program) => [program.name, program]));
+    this.maps = new Map(parts.maps.map((map) => [map.name, map]));
+    this.#owned = [...parts.btfs, ...parts.maps.map(({ fd }) => fd), ...parts.programs.map(({ fd }) => fd)];
   }
 
   /** Attachments made so far. */

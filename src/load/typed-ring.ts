@@ -34,7 +34,7 @@ export class TypedRing<T> implements Disposable, AsyncIterable<T> {
     this.name = decl.spec.name;
     this.#codec = decl.value;
     this.#lost = options.lost ?? (() => 0);
-    this.#reader = new RingBufferReader(fd, decl.spec.maxEntries, options);
+    this.#reader = new RingBufferReader(fd, options);
   }
 
   /** Events delivered so far. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { Ringbuf } from "../kernel/uapi.js";
-import { BugError } from "../util/errors.js";
+import { MapType, Ringbuf } from "../kernel/uapi.js";
+import { BugError, InputError } from "../util/errors.js";
 import { ffi } from "./backend.js";
 import type { Fd } from "./fd.js";
 import type { Watch } from "./ffi.js";
+import { mapInfo } from "./info.js";
 import { Mapping, pageSize } from "./memory.js";
 
 /**
@@ -55,10 +56,12 @@ export class RingBufferReader implements Disposable {
 
   /**
    * @param map The ring buffer; must stay open until the reader is closed.
-   * @param size Its `max_entries`: bytes of data.
-   * @throws SyscallError when it cannot be mapped.
+   * @throws InputError when the map is no ring buffer; SyscallError when it cannot be mapped.
    */
-  constructor(map: Fd, size: number, options: RingBufferOptions = {}) {
+  constructor(map: Fd, options: RingBufferOptions = {}) {
+    // The kernel is asked, since the size may have been rounded up to whole pages on creation.
+    const { type, maxEntries: size } = mapInfo(map);
+    if (type !== MapType.RINGBUF) throw new InputError(`${map.what} is no ring buffer`);
     const page = pageSize();
     this.#map = map;
     this.#size = size;

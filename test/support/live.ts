@@ -20,8 +20,8 @@ export function needsBpfAnd(...commands: readonly string[]): { skip: string | fa
 
 /** What bpftool answers with `-j`. */
 export function bpftool<T>(...args: readonly string[]): T {
-  const options = { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], maxBuffer: 1 << 28 } as const;
-  return JSON.parse(execFileSync("bpftool", ["-j", ...args], options)) as T;
+  const text = execFileSync("bpftool", ["-j", ...args], { stdio: ["ignore", "pipe", "ignore"], maxBuffer: 1 << 28 });
+  return JSON.parse(text.toString()) as T;
 }
 
 /** Call of a helper by its name. */
