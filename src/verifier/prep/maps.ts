@@ -110,6 +110,8 @@ export function addMaps(env: VerifierEnv): void {
   }
   for (const load of maps) {
     if (load.inner === null) continue;
-    env.maps.push({ index: env.maps.length + 1, load: load.inner, inner: 0, record: mapRecord(env, load.inner) });
+    // Of the inner map's template the kernel keeps neither name nor content.
+    const template = { ...load.inner, name: "", frozen: false, value: null };
+    env.maps.push({ index: env.maps.length + 1, load: template, inner: 0, record: mapRecord(env, load.inner) });
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { RegType } from "../../kernel/bpf-types.js";
 import { type CtxField, type CtxLayout, ctxFieldAt, ctxLayout } from "../../kernel/ctx/index.js";
+import { Limit } from "../../kernel/limits.js";
 import { ProgType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv } from "../env.js";
 import { BPF_READ, BPF_WRITE } from "../kinds/access.js";
@@ -67,11 +68,21 @@ function cgroupSkbNeedsCap(env: VerifierEnv, layout: CtxLayout, off: number, typ
 export function isValidAccess(env: VerifierEnv, off: number, size: number, type: number, info: InsnAccessAux): boolean {
   const progType = env.load.progType;
   if (progType === ProgType.SYSCALL) return off >= 0 && off < 0xffff && off % size === 0;
+  if (progType === ProgType.TRACEPOINT) return tpProgIsValidAccess(off, size, type);
   if (progType === ProgType.RAW_TRACEPOINT_WRITABLE) return rawTpWritableIsValidAccess(env, off, size, type, info);
   const layout = ctxLayout(progType);
   if (layout === undefined) throw new Unsupported(env.insnIdx, `context access of program type ${progType}`);
   if (progType === ProgType.CGROUP_SKB && cgroupSkbNeedsCap(env, layout, off, type)) return false;
   return checkLayout(env, layout, off, size, type, info);
+}
+
+/**
+ * The kernel compares the lower bound without sign, so that negative offsets pass: what lies before
+ * the record is readable, by mistake. Mirrors tp_prog_is_valid_access().
+ */
+function tpProgIsValidAccess(off: number, size: number, type: number): boolean {
+  const outside = (off >= 0 && off < 8) || off >= Limit.PERF_MAX_TRACE_SIZE;
+  return !outside && type === BPF_READ && off % size === 0;
 }
 
 /** The first argument is the tracepoint's writable buffer. Mirrors raw_tp_writable_prog_is_valid_access(). */

@@ -79,11 +79,7 @@ class Walk {
   /** Everything above `w` on the stack is one component with it: a loop, unless it is `w` alone without an edge to itself. */
   private popComponent(w: number): void {
     const { insns, aux } = this.env;
-    const isLoop =
-      stack[this.stackSize - 1] !== w ||
-      insnNext(insns, w) === w ||
-      insnJump(insns, w) === w ||
-      aux.callsCallback[w] !== 0;
+    const isLoop = stack[this.stackSize - 1] !== w || insnNext(insns, w) === w || insnJump(insns, w) === w;
     let t: number;
     do {
       t = stack[--this.stackSize]!;
