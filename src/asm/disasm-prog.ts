@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-import { disasmInsn } from "./disasm.js";
+import { type DisasmCallbacks, disasmInsn } from "./disasm.js";
 import { encodeInsns, type Insn } from "./insn.js";
 import { isLdImm64 } from "./isa.js";
 import * as op from "./opcode.js";
 
 /*
  * Whole programs as `bpftool prog dump xlated` writes them: after the kernel's translation, where
- * maps stand by id and calls by address. Programs that were never loaded list as well.
+ * maps stand by id and calls by address. Programs that were never loaded list in the same style,
+ * with `reference` saying what their instructions refer to.
  */
 
 /** A source line and the first slot that belongs to it. */
@@ -37,17 +38,24 @@ export interface ListingOptions {
   readonly callBase?: bigint;
   /** Addresses of the compiled subprograms (`jited_ksyms`); empty for an interpreted program. */
   readonly subprogs?: readonly bigint[];
+  /**
+   * For a program as it stands in an object: what the instruction at a slot refers to, e.g.
+   * `map[events]` for a 64-bit load or a function's name for a call; undefined where nothing is
+   * known. Given, distances of calls are read as before loading, from the immediate.
+   */
+  readonly reference?: (slot: number) => string | undefined;
 }
 
 /** The listing, every row ended by a line feed. */
 export function disasmProgram(insns: readonly Insn[], options: ListingOptions = {}): string {
   const rows: string[] = [];
   const nextLine = lineCursor(options.lines ?? []);
-  const callbacks = {
-    imm: immText,
-    call: (insn: Insn) => callText(insn, options),
+  let slot = 0;
+  const callbacks: DisasmCallbacks = {
+    imm: (insn, next, value) => options.reference?.(slot) ?? immText(insn, next, value),
+    call: (insn) => (options.reference ? unloadedCallText(insn, options.reference(slot)) : callText(insn, options)),
   };
-  for (let slot = 0; slot < insns.length; slot++) {
+  for (; slot < insns.length; slot++) {
     const insn = insns[slot]!;
     const next = insns[slot + 1];
     const signature = options.signature?.(slot);
@@ -101,6 +109,13 @@ function immText(insn: Insn, next: Insn, value: bigint): string {
     default:
       return `0x${value.toString(16)}`;
   }
+}
+
+/** A call before loading: the distance is the immediate, the name is the reference's. */
+function unloadedCallText(insn: Insn, name: string | undefined): string | undefined {
+  if (insn.src !== op.BPF_PSEUDO_CALL) return name;
+  const distance = `${insn.imm < 0 ? "" : "+"}${insn.imm}`;
+  return name === undefined ? distance : `${distance}#${name}`;
 }
 
 function callText(insn: Insn, options: ListingOptions): string {

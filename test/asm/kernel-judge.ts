@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-import { jmpReg, mov64Imm, rawInsn } from "../../src/asm/build.js";
+import { ja, jmpImm, mov64Imm, rawInsn } from "../../src/asm/build.js";
 import { encodeInsns, type Insn } from "../../src/asm/insn.js";
+import { LogLevel, ProgType } from "../../src/kernel/uapi.js";
 import { VerifierRejection } from "../../src/syscall/errors.js";
 import { loadProgram } from "../../src/syscall/program.js";
 import type { Probe } from "./probes.js";
@@ -14,8 +15,6 @@ export interface Verdict {
   readonly complaint: string | null;
 }
 
-const SOCKET_FILTER = 1;
-
 /** Why bpf(2) cannot be used here; undefined when it can. */
 export function whyNoBpf(): string | undefined {
   try {
@@ -27,9 +26,10 @@ export function whyNoBpf(): string | undefined {
 }
 
 /** The level-2 log of a load, accepted or not. */
-export function loadLog(insns: readonly Insn[]): string {
+export function loadLog(insns: readonly Insn[], fdArray: Int32Array | null = null): string {
   try {
-    const program = loadProgram({ name: "probe", type: SOCKET_FILTER, insns: encodeInsns(insns), license: "GPL" }, 2);
+    const request = { name: "probe", type: ProgType.SOCKET_FILTER, insns: encodeInsns(insns), license: "GPL", fdArray };
+    const program = loadProgram(request, LogLevel.LEVEL2);
     program.fd.close();
     return program.log;
   } catch (error) {
@@ -49,7 +49,6 @@ const ENCODING = [
   /invalid atomic operand size/,
   /BPF_ATOMIC uses invalid atomic opcode .*/,
   /addr_space_cast insn can only convert .*/,
-  /BPF_CALL uses reserved fields/,
   /invalid bpf_ld_imm64 insn/,
   /unrecognized bpf_ld_imm64 insn/,
 ];
@@ -59,28 +58,21 @@ const ROOM = 8;
 
 /** Puts one instruction before the running kernel. */
 export function judge(probe: Probe): Verdict {
-  // R1 to R9 hold numbers, so that the verifier gets as far as it can with the probe. The jump keeps
-  // what follows reachable when the probe is an exit or a goto, and is never decided beforehand:
-  // it compares what nobody knows.
+  // R0 to R9 hold an unknown number, so that the verifier gets as far as it can with the probe. What
+  // stands before it is a trap: entered last, or by a jump back, it ends the verification, so that
+  // no probe makes a loop and no program is accepted. The jump before the probe keeps what follows
+  // reachable when the probe is an exit or a goto.
   const numbers = [
     rawInsn(0x85, 0, 0, 0, 7),
     ...[6, 7, 8, 9].map((dst) => rawInsn(0xbf, dst, 0)),
     ...[1, 2, 3, 4, 5].map((dst) => rawInsn(0xbf, dst, 0)),
   ];
-  const room = Array.from({ length: ROOM }, () => rawInsn(0xbf, 0, 0));
-  const at = numbers.length + ROOM + 1;
-  const program = [
-    ...numbers,
-    ...room,
-    jmpReg("jeq", 0, 6, probe.length),
-    ...probe,
-    ...room,
-    rawInsn(0xb7, 0),
-    rawInsn(0x95),
-  ];
-  const log = loadLog(program);
+  const trap = Array.from({ length: ROOM }, () => rawInsn(0x7a, 0));
+  const after = Array.from({ length: ROOM }, () => rawInsn(0xbf, 0, 0));
+  const before = [...numbers, jmpImm("jeq", 0, 1, 1), ja(ROOM), ...trap, jmpImm("jeq", 0, 2, probe.length)];
+  const log = loadLog([...before, ...probe, ...after, rawInsn(0xb7, 0), rawInsn(0x95)]);
   // Every instruction stands once in the list of live registers: `  12: 0.2....... (bf) r1 = r2`.
-  const line = new RegExp(`^ *${at}: [0-9.]{10} (.*)$`, "m").exec(log);
+  const line = new RegExp(`^ *${before.length}: [0-9.]{10} (.*)$`, "m").exec(log);
   const complaint = ENCODING.map((pattern) => pattern.exec(log)?.[0]).find((found) => found !== undefined);
   return { text: line?.[1] ?? null, complaint: complaint ?? null };
 }

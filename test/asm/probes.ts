@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { Insn } from "../../src/asm/insn.js";
+import { encodeInsns, type Insn } from "../../src/asm/insn.js";
 import { INSN_FORMS, type InsnForm } from "../../src/asm/isa.js";
 
 /** One instruction to ask about: one slot, or the two of a 64-bit immediate load. */
@@ -24,8 +24,8 @@ function highSlot(imm: number): Insn {
 const REGS = [0, 1, 2, 9, 10, 11, 12, 15];
 const OFFS = [0, 1, -1, 2, 8, 16, 24, 32, -8, 100, 32767, -32768];
 const IMMS = [0, 1, -1, 2, 16, 32, 33, 63, 64, 100, 0x41, 0xe1, 0x101, 0x110, 65536, 2147483647, -2147483648];
-/** Distances that the program around a probe has room for. */
-const SLOTS = [0, 1, -1, 2, 7, -7];
+/** Distances that the program around a probe has room for; back they lead to its trap, past the probe itself. */
+const SLOTS = [0, 1, 2, 7, -3, -7];
 
 /** Two values of a list, other ones for each row, so that all forms together see every value. */
 function pick(values: readonly number[], row: number): number[] {
@@ -64,4 +64,9 @@ export function probes(): Probe[] {
     for (let imm = 0; imm <= 0x120; imm += 13) add([{ opcode, dst: 1, src: 2, off: -8, imm }]);
   }
   return [...found.values()];
+}
+
+/** The bytes of a probe in hexadecimal, slots joined. */
+export function hexOf(probe: Probe): string {
+  return Array.from(encodeInsns(probe), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
