@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+import { foldBinary } from "./arith.js";
+import type { Code, LoopControl, Operand } from "./code.js";
+import { Condition, type Test } from "./condition.js";
+import { defineHelpers, type Helpers, PROGRAM_TYPES, type ProgramKind } from "./helpers.js";
+import { CODE, MEMORY, type Memory, type Scope } from "./internals.js";
+import { fill, type Init, type Place, stackPlace } from "./places.js";
+import type { MaybeNull } from "./pointers.js";
+import { type PrintArg, printk } from "./printk.js";
+import { type CType, type IntName, type IntType, s64, u32, u64 } from "./types.js";
+import {
+  type AnyInt,
+  coerce,
+  describeValue,
+  type Int,
+  type IntArg,
+  isInt,
+  type Storable,
+  select,
+  storable,
+  Value,
+  Variable,
+} from "./values.js";
+
+export type { LoopControl } from "./code.js";
+
+/** What `p.if` takes: a comparison, or an integer that is true when it is not 0. */
+export type ConditionArg = Condition | AnyInt | boolean;
+
+/** What `p.for` may be told. */
+export interface ForOptions {
+  /** The most rounds that a count known at run time only may ask for; the verifier needs a bound. */
+  readonly max?: number;
+}
+
+/**
+ * A program while it is written: `p` in the callbacks. Its methods stand for statements, in the order of their calls;
+ * the helpers that the program's type may call are methods too.
+ */
+export class ProgramBuilder implements Scope {
+  readonly [CODE]: Code;
+
+  /** @internal */
+  constructor(code: Code) {
+    this[CODE] = code;
+  }
+
+  /* Variables. */
+
+  /** A variable of a type with its first value. */
+  let<N extends IntName>(type: IntType<N>, value: Storable<N>): Variable<N>;
+  /** A variable of its first value's type. */
+  let<N extends IntName>(value: Int<N>): Variable<N>;
+  let(first: IntType | AnyInt, value?: Storable<IntName>): Variable {
+    const code = this[CODE];
+    code.mark();
+    if (isInt(first)) return new Variable(code, first.type, coerce(code, first, first.type));
+    return new Variable(code, first, storable(code, first, value ?? 0));
+  }
+
+  /** An object on the stack, filled with a value; with zeros when none is given. */
+  stack<C extends CType<unknown>>(type: C, value?: Init<C>): Place<C> {
+    this[CODE].mark();
+    return stackPlace(this[CODE], type, value);
+  }
+
+  /** An object on the stack whose content is undefined until a helper has written it. */
+  buffer<C extends CType<unknown>>(type: C): Place<C> {
+    this[CODE].mark();
+    return stackPlace(this[CODE], type, undefined, true);
+  }
+
+  /** Fills a place as a whole: members that are left out become zero. */
+  assign<C extends CType<unknown>>(place: Place<C> & Memory, value: Init<C>): void {
+    const code = this[CODE];
+    code.mark();
+    const { mem, type } = place[MEMORY];
+    if (type === null) throw code.fail("this memory has no type that could be assigned");
+    fill(code, type, mem, value);
+  }
+
+  /* Control flow. */
+
+  #test(condition: ConditionArg): Test {
+    if (condition instanceof Condition) return Condition.testOf(condition);
+    if (typeof condition === "boolean") return { kind: "constant", value: condition };
+    const code = this[CODE];
+    if (!isInt(condition)) throw code.fail(`expected a condition, got ${describeValue(condition)}`);
+    const word = condition.type.bits === 64 ? u64 : u32;
+    return code.compare("jne", word.bits === 64 ? 64 : 32, coerce(code, condition, word), { value: 0n });
+  }
+
+  /** Does one thing or the other while the program runs; both callbacks are called once, here and now. */
+  if(condition: ConditionArg, then: () => void, otherwise: () => void = () => {}): void {
+    this[CODE].mark();
+    this[CODE].ifElse(this.#test(condition), then, otherwise);
+  }
+
+  /** Checks a pointer: `then` gets what it points to, `otherwise` stands for null. */
+  ifNotNull<T>(pointer: MaybeNull<T>, then: (value: T) => void, otherwise: () => void = () => {}): void {
+    this[CODE].mark();
+    pointer.branch(then, otherwise);
+  }
+
+  /** One of two values. Both are computed in any case. */
+  select<N extends IntName>(condition: ConditionArg, yes: Int<N>, no: IntArg): Int<N> {
+    const code = this[CODE];
+    code.mark();
+    const test = this.#test(condition);
+    const [a, b] = [coerce(code, yes, yes.type), coerce(code, no, yes.type)];
+    return new Value(code, yes.type, select(code, new Condition(test), a, b));
+  }
+
+  /**
+   * Counts from 0 to `count` - 1. The verifier walks every round, so keep loops short; a count known at run time
+   * only needs `max`, unless the verifier sees a bound.
+   */
+  for(count: IntArg, body: (i: Int<"u32">, loop: LoopControl) => void, options: ForOptions = {}): void {
+    const code = this[CODE];
+    code.mark();
+    const limit = this.#loopLimit(count, options.max);
+    const i = new Variable<"u32">(code, u32, { value: 0n });
+    const isLess = (): Test => Condition.testOf(i.lt(new Value(code, u32, limit)));
+    code.loop({
+      head: (inside, out) => code.branch("value" in limit ? firstRound(limit) : isLess(), inside, out),
+      body: (control) => body(i, control),
+      step: (head, out, inside) => {
+        i.set(i.add(1));
+        // A fixed count needs no test before the first round, so that the test stands at the end only.
+        if ("value" in limit) code.branch(isLess(), inside, out);
+        else code.goto(head);
+      },
+    });
+  }
+
+  #loopLimit(count: IntArg, max: number | undefined): Operand {
+    const code = this[CODE];
+    const limit = coerce(code, count, u32);
+    if (max === undefined || "value" in limit) return limit;
+    const most = coerce(code, max, u32);
+    const test = code.compare("jle", 32, limit, most);
+    return select(code, new Condition(test), limit, most);
+  }
+
+  /** Ends the program with a result. What the outermost callback returns does the same. */
+  return(result: IntArg = 0): void {
+    this[CODE].mark();
+    this[CODE].return(coerce(this[CODE], result, s64));
+  }
+
+  /* Arithmetic beyond operators. */
+
+  /** The logarithm to base 2, rounded down; 0 for 0. Takes no branches, so that the verifier walks one path. */
+  log2(value: AnyInt): Int<"u32"> {
+    const code = this[CODE];
+    code.mark();
+    return new Value(code, u32, log2(code, coerce(code, value, u64)));
+  }
+
+  /* Output. */
+
+  /** Prints a line to the kernel's trace pipe with bpf_trace_printk(): `%d %u %x` are 32 bits, `%lld %llu %llx` 64, `%s` memory. */
+  printk(format: string, ...values: readonly PrintArg[]): void {
+    this[CODE].mark();
+    printk(this[CODE], this[CODE].routine.name, format, values);
+  }
+}
+
+function firstRound(limit: { readonly value: bigint }): Test {
+  return { kind: "constant", value: limit.value > 0n };
+}
+
+/**
+ * Halves the question six times: are there bits above the lower half? The answer, 0 or 1, comes from the sign of a
+ * difference.
+ */
+function log2(code: Code, value: Operand): Operand {
+  if ("value" in value) return { value: value.value === 0n ? 0n : BigInt(value.value.toString(2).length - 1) };
+  let rest: Operand = value;
+  let sum: Operand = { value: 0n };
+  for (const width of [32n, 16n, 8n, 4n, 2n, 1n]) {
+    // The first difference is made of the upper half: a full 64-bit value has no sign to spare.
+    const high: Operand = width === 32n ? code.binary("rsh", 64, rest, { value: 32n }) : rest;
+    const most = width === 32n ? 0n : foldBinary("lsh", 64, 1n, width) - 1n;
+    const difference = code.binary("sub", 64, { value: most }, high);
+    const isAbove = code.binary("rsh", 64, difference, { value: 63n });
+    const shift = code.binary("mul", 64, isAbove, { value: width });
+    rest = code.binary("rsh", 64, rest, shift);
+    sum = code.binary("add", 64, sum, shift);
+  }
+  return sum;
+}
+
+/** `p` in a program of a kind: statements, and the helpers that the kind may call. */
+export type Program<Kind extends ProgramKind> = ProgramBuilder & Helpers<Kind>;
+
+const builders = new Map<ProgramKind, new (code: Code) => ProgramBuilder>();
+for (const kind of Object.keys(PROGRAM_TYPES) as ProgramKind[]) {
+  const Builder = class extends ProgramBuilder {};
+  defineHelpers(Builder.prototype, kind);
+  builders.set(kind, Builder);
+}
+
+/** A builder for a program of a kind. */
+export function newBuilder<Kind extends ProgramKind>(kind: Kind, code: Code): Program<Kind> {
+  const Builder = builders.get(kind)!;
+  return new Builder(code) as Program<Kind>;
+}

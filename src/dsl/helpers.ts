@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+import { ArgType, baseType, RetType, typeMayBeNull } from "../kernel/bpf-types.js";
+import { type HelperProto, helperProto } from "../kernel/helpers/index.js";
+import { type HelperName, helperNames } from "../kernel/helpers/names.js";
+import type { coreProtos } from "../kernel/helpers/protos-core.js";
+import type { packetProtos } from "../kernel/helpers/protos-packet.js";
+import type { socketProtos } from "../kernel/helpers/protos-socket.js";
+import type { tracingProtos } from "../kernel/helpers/protos-tracing.js";
+import { helperResults } from "../kernel/helpers/results.js";
+import type { socketFilter, xdp } from "../kernel/helpers/sets-packet.js";
+import type { kprobe, rawTracepoint, tracepoint } from "../kernel/helpers/sets-tracing.js";
+import { ProgType, progTypeName } from "../kernel/uapi.js";
+import { BugError } from "../util/errors.js";
+import type { Code } from "./code.js";
+import type { Reg } from "./codegen/ir.js";
+import { CODE, isMemory, MEMORY, type Memory, type Scope } from "./internals.js";
+import { AnyMap, mapAddress } from "./maps.js";
+import { SizedMemory } from "./places.js";
+import { type IntType, s64, u32, u64 } from "./types.js";
+import { coerce, describeValue, type Int, type IntArg, isInt, Value } from "./values.js";
+
+/*
+ * Helpers as methods. Names, arguments and who may call what come from the kernel's prototype table, for the
+ * compiler (the types below) and at run time (the functions below that) alike.
+ */
+
+/** Program types that can be written, and where the table's search for their helpers begins. */
+export interface ProgramSets {
+  tracepoint: typeof tracepoint;
+  rawTracepoint: typeof rawTracepoint;
+  kprobe: typeof kprobe;
+  socketFilter: typeof socketFilter;
+  xdp: typeof xdp;
+}
+
+export type ProgramKind = keyof ProgramSets;
+
+export const PROGRAM_TYPES = {
+  tracepoint: ProgType.TRACEPOINT,
+  rawTracepoint: ProgType.RAW_TRACEPOINT,
+  kprobe: ProgType.KPROBE,
+  socketFilter: ProgType.SOCKET_FILTER,
+  xdp: ProgType.XDP,
+} as const satisfies Record<ProgramKind, number>;
+
+/** Helpers that are called in other words: through maps, records and `p.printk`. */
+const SPOKEN_FOR = [
+  "map_lookup_elem",
+  "map_update_elem",
+  "map_delete_elem",
+  "ringbuf_reserve",
+  "ringbuf_submit",
+  "ringbuf_discard",
+  "ringbuf_output",
+  "trace_printk",
+  "trace_vprintk",
+] as const;
+
+type SpokenFor = (typeof SPOKEN_FOR)[number];
+
+/* Types. */
+
+type Protos = typeof coreProtos & typeof tracingProtos & typeof packetProtos & typeof socketProtos;
+
+/** Variants of all helpers that a set and those behind it offer. */
+type Choices<Set> = Set extends { readonly helpers: infer Own; readonly next: infer Next }
+  ? Next extends null
+    ? Own
+    : Own & Omit<Choices<Next>, keyof Own>
+  : never;
+
+/** The variant that ordinary programs get. */
+type Variant<Choice> = Choice extends string
+  ? Choice
+  : Choice extends { readonly other: infer Other }
+    ? Variant<Other>
+    : Choice extends { readonly needs: string; readonly proto: infer Proto }
+      ? Proto
+      : never;
+
+/** The first word of an argument's type, without its flags. */
+type Base<Arg> = Arg extends `${infer First} | ${string}` ? First : Arg;
+
+type MemoryBase = "PTR_TO_MEM" | "PTR_TO_UNINIT_MEM" | "PTR_TO_FIXED_SIZE_MEM";
+type SizeBase = "CONST_SIZE" | "CONST_SIZE_OR_ZERO";
+
+/**
+ * The parameters of a helper's method. The context is filled in, a memory brings its size along; what a
+ * program cannot have yet (kernel objects, callbacks, dynptrs) makes `never`.
+ */
+type Parameters<Args extends readonly string[]> = Args extends readonly [
+  infer First,
+  ...infer Rest extends readonly string[],
+]
+  ? Base<First> extends "ANYTHING"
+    ? [value: IntArg, ...Parameters<Rest>]
+    : Base<First> extends "PTR_TO_CTX"
+      ? Parameters<Rest>
+      : Base<First> extends "CONST_MAP_PTR"
+        ? [map: AnyMap, ...Parameters<Rest>]
+        : Base<First> extends "PTR_TO_MEM_OR_NULL"
+          ? [memory: Memory | null, ...Parameters<WithoutSize<Rest>>]
+          : Base<First> extends MemoryBase
+            ? [memory: Memory, ...Parameters<WithoutSize<Rest>>]
+            : never
+  : [];
+
+type WithoutSize<Args extends readonly string[]> = Args extends readonly [
+  infer First,
+  ...infer Rest extends readonly string[],
+]
+  ? First extends SizeBase
+    ? Rest
+    : Args
+  : [];
+
+type ResultName<Helper> = Helper extends keyof typeof helperResults ? (typeof helperResults)[Helper] : "s64";
+
+type Method<Row> = Row extends {
+  readonly helper: infer Helper;
+  readonly ret: infer Ret;
+  readonly args: infer Args extends readonly string[];
+}
+  ? [Parameters<Args>] extends [never]
+    ? never
+    : Callable<Parameters<Args>, Ret, Helper>
+  : never;
+
+type Callable<P extends unknown[], Ret, Helper> = Ret extends "INTEGER"
+  ? (...args: P) => Int<ResultName<Helper>>
+  : Ret extends "VOID"
+    ? (...args: P) => void
+    : never;
+
+/** `ktime_get_ns` as `ktimeGetNs`. */
+export type CamelCase<S> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S & string;
+
+type RowOf<Variants> = Variants extends keyof Protos ? Protos[Variants] : never;
+
+type AllMethods<C> = {
+  readonly [K in keyof C as K extends SpokenFor ? never : CamelCase<K>]: Method<RowOf<Variant<C[K]>>>;
+};
+
+type WithoutNever<M> = { readonly [K in keyof M as [M[K]] extends [never] ? never : K]: M[K] };
+
+/** The helpers that programs of a kind may call, as methods. */
+export type Helpers<Kind extends ProgramKind> = WithoutNever<AllMethods<Choices<ProgramSets[Kind]>>>;
+
+/* Run time. */
+
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function isSize(type: number | undefined): boolean {
+  return type === ArgType.CONST_SIZE || type === ArgType.CONST_SIZE_OR_ZERO;
+}
+
+/** Whether every argument is of a kind that {@link prepare} knows. */
+function isCallable(proto: HelperProto): boolean {
+  const known: readonly number[] = [ArgType.ANYTHING, ArgType.PTR_TO_CTX, ArgType.CONST_MAP_PTR, ArgType.PTR_TO_MEM];
+  const args = proto.argTypes.filter((type) => type !== ArgType.DONTCARE);
+  const isKnown = args.every(
+    (type, i) => known.includes(baseType(type)) || (isSize(type) && baseType(args[i - 1] ?? 0) === ArgType.PTR_TO_MEM),
+  );
+  return isKnown && (proto.retType === RetType.INTEGER || proto.retType === RetType.VOID);
+}
+
+/** Puts the arguments of one call into registers. */
+class Arguments {
+  readonly regs: Reg[] = [];
+  readonly #code: Code;
+  readonly #proto: HelperProto;
+  readonly #given: readonly unknown[];
+  #next = 0;
+  #size: Reg | null = null;
+
+  constructor(code: Code, proto: HelperProto, given: readonly unknown[]) {
+    this.#code = code;
+    this.#proto = proto;
+    this.#given = given;
+  }
+
+  prepare(): readonly Reg[] {
+    for (const [i, type] of this.#proto.argTypes.entries()) {
+      if (type === ArgType.DONTCARE) break;
+      this.regs.push(this.#one(type, i));
+    }
+    if (this.#next < this.#given.length) {
+      throw this.#fail(`takes ${this.#next} arguments, got ${this.#given.length}`);
+    }
+    return this.regs;
+  }
+
+  #fail(what: string): Error {
+    return this.#code.fail(`${camelCase(this.#proto.name)}() ${what}`);
+  }
+
+  #take(expected: string): unknown {
+    if (this.#next >= this.#given.length) throw this.#fail(`expects ${expected} as argument ${this.#next + 1}`);
+    return this.#given[this.#next++];
+  }
+
+  #one(type: number, index: number): Reg {
+    const code = this.#code;
+    if (isSize(type) && this.#size !== null) {
+      const size = this.#size;
+      this.#size = null;
+      return size;
+    }
+    switch (baseType(type)) {
+      case ArgType.PTR_TO_CTX:
+        return code.ctx;
+      case ArgType.CONST_MAP_PTR:
+        return this.#map();
+      case ArgType.PTR_TO_MEM:
+        return this.#memory(typeMayBeNull(type), isSize(this.#proto.argTypes[index + 1]), this.#proto.argSizes[index]!);
+      default:
+        return this.#integer();
+    }
+  }
+
+  #map(): Reg {
+    const map = this.#take("a map");
+    if (!(map instanceof AnyMap)) throw this.#fail(`expects a map as argument ${this.#next}`);
+    return mapAddress(this.#code, map);
+  }
+
+  #integer(): Reg {
+    const value = this.#take("an integer");
+    if (typeof value !== "number" && typeof value !== "bigint" && !isInt(value)) {
+      throw this.#fail(`expects an integer as argument ${this.#next}, got ${describeValue(value)}`);
+    }
+    return this.#code.toReg(coerce(this.#code, value, isInt(value) && value.type.signed ? s64 : wide(value)));
+  }
+
+  #memory(orNull: boolean, hasSize: boolean, fixedSize: number): Reg {
+    const code = this.#code;
+    const memory = this.#take("memory");
+    if (memory === null && orNull) {
+      if (hasSize) this.#size = code.toReg({ value: 0n });
+      return code.toReg({ value: 0n });
+    }
+    if (!isMemory(memory)) {
+      throw this.#fail(`expects memory as argument ${this.#next}, got ${describeValue(memory)}`);
+    }
+    const { mem, size } = memory[MEMORY];
+    if (fixedSize > size) throw this.#fail(`needs ${fixedSize} bytes as argument ${this.#next}, got ${size}`);
+    const bytes: IntArg = memory instanceof SizedMemory ? memory.bytes : size;
+    const address = code.addressOf(mem);
+    if (hasSize) this.#size = code.toReg(coerce(code, bytes, u64));
+    return address;
+  }
+}
+
+/** Literals are 64-bit patterns here, whatever their sign. */
+function wide(value: IntArg): IntType {
+  return isInt(value) || value >= 0 ? u64 : s64;
+}
+
+const RESULT_TYPES = { u32, u64, s64 } as const;
+
+function resultType(name: HelperName): IntType {
+  return RESULT_TYPES[(helperResults as Partial<Record<HelperName, "u32" | "u64">>)[name] ?? "s64"];
+}
+
+/** Calls a helper with the user's arguments. */
+function callHelper(code: Code, proto: HelperProto, given: readonly unknown[]): Int | undefined {
+  code.mark();
+  if (proto.gplOnly && !code.surroundings.gpl) {
+    throw code.fail(
+      `${camelCase(proto.name)}() is for programs under a GPL-compatible licence only: give object() license "GPL"`,
+    );
+  }
+  const result = code.call(proto.id, new Arguments(code, proto, given).prepare());
+  if (proto.retType === RetType.VOID) return undefined;
+  const type = resultType(proto.name);
+  return new Value(code, type, type.bits === 32 ? code.convert({ reg: result }, u64, type) : { reg: result });
+}
+
+/** Adds the methods of a program type's helpers to a prototype; those of other types say why they are missing. */
+export function defineHelpers(prototype: object, kind: ProgramKind): void {
+  const progType = PROGRAM_TYPES[kind];
+  const typeName = progTypeName(progType);
+  if (typeName === undefined) throw new BugError(`no name of program type ${progType}`);
+  helperNames.forEach((name, id) => {
+    if (id === 0 || (SPOKEN_FOR as readonly string[]).includes(name)) return;
+    const proto = helperProto(progType, 0, id);
+    const method = camelCase(name);
+    const why =
+      proto === null
+        ? `a ${typeName} program may not call ${method}()`
+        : isCallable(proto)
+          ? null
+          : `${method}() cannot be called from here yet: it takes or gives something that the DSL has no type for`;
+    Object.defineProperty(prototype, method, {
+      configurable: true,
+      value(this: Scope, ...given: unknown[]) {
+        if (proto !== null && why === null) return callHelper(this[CODE], proto, given);
+        this[CODE].mark();
+        throw this[CODE].fail(why ?? method);
+      },
+    });
+  });
+}

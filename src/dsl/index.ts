@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+export { XdpAction } from "../kernel/uapi.js";
+export type { ConditionArg, ForOptions, LoopControl, Program, ProgramBuilder } from "./builder.js";
+export type { Condition } from "./condition.js";
+export type { KprobeContext, RawTracepointContext, ReadOnlyInt, SocketFilterContext, XdpContext } from "./context.js";
+export type { Helpers, ProgramKind } from "./helpers.js";
+export type { CompileError, Memory, Scope } from "./internals.js";
+export {
+  type AnyMap,
+  type ArrayMap,
+  arrayMap,
+  type HashMap,
+  hashMap,
+  type KeyedMap,
+  lruHashMap,
+  type MapOptions,
+  type Notify,
+  percpuArrayMap,
+  percpuHashMap,
+  type RingBuffer,
+  type RingRecord,
+  ringbuf,
+  type UpdateMode,
+} from "./maps.js";
+export { type BuildOptions, type ObjectDecl, type ObjectParts, object } from "./object.js";
+export { type ArrayPlace, type Init, type Place, type StructPlace, sized } from "./places.js";
+export type { MaybeNull, Nullable } from "./pointers.js";
+export type { Position, SourceLine, SourceMapper } from "./position.js";
+export type { PrintArg } from "./printk.js";
+export {
+  kprobe,
+  kretprobe,
+  type ProgramDecl,
+  type Result,
+  rawTracepoint,
+  socketFilter,
+  tracepoint,
+  xdp,
+} from "./programs.js";
+export type { TracepointResolver } from "./tracepoint-context.js";
+export type {
+  CommonFields,
+  DeclaredContext,
+  DynamicField,
+  KnownContext,
+  KnownTracepoint,
+  ReadOnlyArray,
+} from "./tracepoint-types.js";
+export {
+  type ArrayType,
+  array,
+  be16,
+  be32,
+  be64,
+  bool,
+  bytes,
+  type CType,
+  char,
+  type FieldPlace,
+  type Fields,
+  type IntName,
+  type IntType,
+  type JsOf,
+  type PtrType,
+  ptr,
+  type StructJs,
+  type StructType,
+  s8,
+  s16,
+  s32,
+  s64,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+} from "./types.js";
+export type { AnyInt, Int, IntArg, IntPlace, Storable, Value, Variable } from "./values.js";

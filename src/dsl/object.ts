@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+import { BtfBuilder } from "../btf/builder.js";
+import type { DataSpec, DataVariable, FunctionSpec, LineSpec, MapSpec, ObjectSpec, Ref } from "../model/spec.js";
+import { InputError } from "../util/errors.js";
+import type { Surroundings } from "./code.js";
+import { type Emitted, emitRoutine, StackOverflow } from "./codegen/emit.js";
+import type { Symbol64 } from "./codegen/ir.js";
+import { MAP } from "./internals.js";
+import { AnyMap } from "./maps.js";
+import { errorAt, mapPosition, type SourceMapper } from "./position.js";
+import type { ProgramDecl } from "./programs.js";
+import type { TracepointResolver } from "./tracepoint-context.js";
+import { array, char } from "./types.js";
+
+/** What an object is made of. */
+export interface ObjectParts {
+  /** Names the object file and the maps of its constant data. */
+  readonly name: string;
+  /** The licence as the kernel sees it; most tracing helpers need `GPL`. */
+  readonly license: string;
+  readonly programs: readonly ProgramDecl[];
+  /** Maps that no program uses; those that programs use are found. */
+  readonly maps?: readonly AnyMap[];
+}
+
+/** What building may know besides the declaration. The same options give the same object. */
+export interface BuildOptions {
+  /** Leads positions of the running JavaScript back to the user's source. */
+  readonly sources?: SourceMapper;
+  /** The records of the tracepoints of the machine that the object is for. */
+  readonly tracepoints?: TracepointResolver;
+}
+
+/** An object, declared. */
+export interface ObjectDecl {
+  readonly name: string;
+  readonly license: string;
+  readonly programs: readonly ProgramDecl[];
+  /**
+   * Runs the programs' callbacks and gives what they wrote.
+   * @throws InputError at the user's line for whatever is wrong with the programs.
+   */
+  build(options?: BuildOptions): ObjectSpec;
+}
+
+/** Licences under which a program may call GPL-only helpers: license_is_gpl_compatible() of the kernel. */
+const GPL_COMPATIBLE: ReadonlySet<string> = new Set([
+  "GPL",
+  "GPL v2",
+  "GPL and additional rights",
+  "Dual BSD/GPL",
+  "Dual MIT/GPL",
+  "Dual MPL/GPL",
+]);
+
+const RODATA = ".rodata";
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
+
+/** Constant strings of an object, each held once. */
+class ConstantData {
+  readonly #bytes: number[] = [];
+  readonly #variables: { name: string; offset: number; size: number }[] = [];
+  readonly #known = new Map<string, number>();
+  readonly #names = new Map<string, number>();
+
+  add(program: string, text: string): Symbol64 {
+    let offset = this.#known.get(text);
+    if (offset === undefined) {
+      offset = this.#bytes.length;
+      this.#bytes.push(...new TextEncoder().encode(text), 0);
+      this.#known.set(text, offset);
+      // As clang names the formats of bpf_printk().
+      const count = this.#names.get(program) ?? 0;
+      this.#names.set(program, count + 1);
+      const name = `${program}.____fmt${count === 0 ? "" : `.${count}`}`;
+      this.#variables.push({ name, offset, size: this.#bytes.length - offset });
+    }
+    return { kind: "data", section: RODATA, offset };
+  }
+
+  spec(btf: BtfBuilder): DataSpec[] {
+    if (this.#bytes.length === 0) return [];
+    const variables = this.#variables.map((variable): DataVariable => {
+      const type = btf.modifier("const", array(char, variable.size).toBtf(btf));
+      return { ...variable, btfVarId: btf.var(variable.name, type, "static") };
+    });
+    const infos = variables.map(({ btfVarId, offset, size }) => ({ type: btfVarId, offset, size }));
+    const content = Uint8Array.from(this.#bytes);
+    const btfDatasecId = btf.datasec(RODATA, content.length, infos);
+    return [{ section: RODATA, content, variables, btfDatasecId }];
+  }
+}
+
+/** One build of an object. */
+class ObjectBuild {
+  readonly #parts: ObjectParts;
+  readonly #options: BuildOptions;
+  readonly #btf = new BtfBuilder();
+  readonly #data = new ConstantData();
+  readonly #maps = new Map<string, AnyMap>();
+
+  constructor(parts: ObjectParts, options: BuildOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  run(): ObjectSpec {
+    const { name, license, programs, maps } = this.#parts;
+    const functions = programs.map((program) => this.#function(program));
+    for (const map of maps ?? []) this.#useMap(map, (message) => new InputError(message));
+    const mapSpecs = [...this.#maps.values()].map((map) => this.#map(map));
+    const data = this.#data.spec(this.#btf);
+    return { name, license, functions, maps: mapSpecs, data, btf: this.#btf.build() };
+  }
+
+  #useMap(map: unknown, fail: (message: string) => InputError): string {
+    if (!(map instanceof AnyMap)) throw fail("this is no map");
+    const known = this.#maps.get(map.name);
+    if (known !== undefined && known !== map) throw fail(`two maps are named ${map.name}`);
+    this.#maps.set(map.name, map);
+    return map.name;
+  }
+
+  #function(program: ProgramDecl): FunctionSpec {
+    const surroundings: Surroundings = {
+      mapper: this.#options.sources,
+      gpl: GPL_COMPATIBLE.has(this.#parts.license),
+      useMap: (map, fail) => this.#useMap(map, fail),
+      useString: (name, text) => this.#data.add(name, text),
+    };
+    const routine = program.write(surroundings, this.#options.tracepoints);
+    const at = routine.blocks[0]?.body[0]?.at ?? null;
+    const { insns, refs, lines } = this.#emit(program.name, () => emitRoutine(routine), at);
+    return {
+      name: program.name,
+      section: program.section,
+      linkage: "global",
+      insns,
+      refs: refs.map(({ insn, value }): Ref => ({ ...value, insn })),
+      lines: lines.map(({ insn, value }): LineSpec => ({ ...mapPosition(value, this.#options.sources), insn })),
+      btfFuncId: this.#btfFunc(program.name),
+    };
+  }
+
+  #emit(name: string, run: () => Emitted, at: Parameters<typeof errorAt>[1]): Emitted {
+    try {
+      return run();
+    } catch (error) {
+      if (!(error instanceof StackOverflow)) throw error;
+      const largest = error.slots.slice(0, 3).map((slot) => `${slot.what} (${slot.size} bytes)`);
+      throw errorAt(
+        `program ${name} needs ${error.bytes} bytes of stack, but there are 512. The largest objects: ${largest.join(", ")}. ` +
+          "Keep large objects in a per-CPU array or in a ring buffer's record",
+        at,
+        this.#options.sources,
+        { cause: error },
+      );
+    }
+  }
+
+  #btfFunc(name: string): number {
+    const btf = this.#btf;
+    const proto = btf.funcProto(btf.int("int"), [{ name: "ctx", type: btf.ptr(0) }]);
+    return btf.func(name, proto, "global");
+  }
+
+  #map(map: AnyMap): MapSpec {
+    const { key, value } = map[MAP];
+    return {
+      ...map.spec,
+      keyTypeId: key?.toBtf(this.#btf) ?? 0,
+      valueTypeId: value?.toBtf(this.#btf) ?? 0,
+    };
+  }
+}
+
+function checkParts({ name, programs }: ObjectParts): void {
+  if (!IDENTIFIER.test(name)) throw new InputError(`"${name}" cannot name an object`);
+  if (programs.length === 0) throw new InputError(`object ${name} has no programs`);
+  const seen = new Set<string>();
+  for (const program of programs) {
+    if (seen.has(program.name)) throw new InputError(`object ${name} has two programs named ${program.name}`);
+    seen.add(program.name);
+  }
+}
+
+/**
+ * Declares an object: programs, the maps they use, and a licence.
+ * @throws InputError when two programs share a name, or there is none.
+ */
+export function object(parts: ObjectParts): ObjectDecl {
+  checkParts(parts);
+  const { name, license, programs } = parts;
+  return { name, license, programs, build: (options = {}) => new ObjectBuild(parts, options).run() };
+}

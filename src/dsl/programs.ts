@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+import { InputError } from "../util/errors.js";
+import { newBuilder, type Program } from "./builder.js";
+import { Code, type Surroundings } from "./code.js";
+import type { Routine } from "./codegen/ir.js";
+import {
+  KprobeContext,
+  RawTracepointContext,
+  type SocketFilterContext,
+  socketFilterContext,
+  XdpContext,
+} from "./context.js";
+import type { ProgramKind } from "./helpers.js";
+import type { CompileError } from "./internals.js";
+import { callerPosition, type Position } from "./position.js";
+import { type TracepointResolver, tracepointContext } from "./tracepoint-context.js";
+import type { DeclaredContext, KnownContext, KnownTracepoint } from "./tracepoint-types.js";
+import { type Fields, s64 } from "./types.js";
+import { coerce, describeValue, type IntArg, isInt } from "./values.js";
+
+/** What a program's callback answers: the program's result. Nothing stands for 0. */
+// biome-ignore lint/suspicious/noConfusingVoidType: callbacks without a return statement are meant.
+export type Result = IntArg | void;
+
+/** A program, declared. `object` puts it into an object. */
+export interface ProgramDecl {
+  readonly kind: ProgramKind;
+  readonly name: string;
+  /** ELF section, which says where the program is attached. */
+  readonly section: string;
+  /** @internal Runs the callback. */
+  write(surroundings: Surroundings, tracepoints?: TracepointResolver): Routine;
+}
+
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+interface Parts<Kind extends ProgramKind, Ctx> {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly section: string;
+  readonly context: (code: Code, tracepoints?: TracepointResolver) => Ctx;
+  readonly body: (p: Program<Kind>, ctx: Ctx) => Result;
+}
+
+function program<Kind extends ProgramKind, Ctx>({ kind, name, section, context, body }: Parts<Kind, Ctx>): ProgramDecl {
+  if (!IDENTIFIER.test(name)) throw new InputError(`"${name}" cannot name a program: it is not a C identifier`);
+  const at: Position | null = callerPosition();
+  return {
+    kind,
+    name,
+    section,
+    write(surroundings, tracepoints) {
+      const code = new Code(name, at, surroundings);
+      const result: unknown = body(newBuilder(kind, code), context(code, tracepoints));
+      code.return(coerce(code, checkResult(code, result), s64));
+      return code.finish();
+    },
+  };
+}
+
+function checkResult(code: Code, result: unknown): IntArg {
+  if (result === undefined) return 0;
+  if (typeof result === "number" || typeof result === "bigint" || isInt(result)) return result;
+  throw code.fail(`a program's result is an integer, got ${describeValue(result)}`);
+}
+
+/** What stands in the place of a tracepoint's path that the table does not know. */
+type KnownPath<Path> = Path extends KnownTracepoint
+  ? Path
+  : CompileError<"this tracepoint is not in bpfsmith's table: declare its fields, tracepoint(path, name, { field: u32 }, (p, ctx) => …)">;
+
+/**
+ * A program at a tracepoint. The fields of its context are those of the machine's format file where the object is built
+ * for this machine, else of a checked-in table; tracepoints that are not in the table need their fields
+ * declared.
+ * @param path `category/name`, as under `events/` of tracefs.
+ * @param name the program's name.
+ * @throws InputError for a name that is no C identifier.
+ */
+export function tracepoint<const Path extends string>(
+  path: Path & KnownPath<Path>,
+  name: string,
+  body: (p: Program<"tracepoint">, ctx: KnownContext<Path>) => Result,
+): ProgramDecl;
+export function tracepoint<F extends Fields>(
+  path: string,
+  name: string,
+  fields: F,
+  body: (p: Program<"tracepoint">, ctx: DeclaredContext<F>) => Result,
+): ProgramDecl;
+export function tracepoint(
+  path: string,
+  name: string,
+  ...rest: [fields: Fields, body: (p: never, ctx: never) => Result] | [body: (p: never, ctx: never) => Result]
+): ProgramDecl {
+  const [fields, body] = rest.length === 2 ? rest : [null, rest[0]];
+  if (!/^[^/]+\/[^/]+$/.test(path)) {
+    throw new InputError(`"${path}" is no tracepoint: expected category/name, e.g. sched/sched_switch`);
+  }
+  return program({
+    kind: "tracepoint",
+    name,
+    section: `tracepoint/${path}`,
+    context: (code, tracepoints) => tracepointContext(code, path, fields, tracepoints),
+    body: body as (p: Program<"tracepoint">, ctx: unknown) => Result,
+  });
+}
+
+/**
+ * A program at a raw tracepoint, which gets the arguments as the kernel's code passes them.
+ * @param event the tracepoint's name without its category.
+ */
+export function rawTracepoint(
+  event: string,
+  name: string,
+  body: (p: Program<"rawTracepoint">, ctx: RawTracepointContext) => Result,
+): ProgramDecl {
+  const section = `raw_tracepoint/${event}`;
+  return program({ kind: "rawTracepoint", name, section, context: (code) => new RawTracepointContext(code), body });
+}
+
+/** A program at the entry of a kernel function. */
+export function kprobe(
+  func: string,
+  name: string,
+  body: (p: Program<"kprobe">, ctx: KprobeContext) => Result,
+): ProgramDecl {
+  const section = `kprobe/${func}`;
+  return program({ kind: "kprobe", name, section, context: (code) => new KprobeContext(code), body });
+}
+
+/** A program at the return of a kernel function. */
+export function kretprobe(
+  func: string,
+  name: string,
+  body: (p: Program<"kprobe">, ctx: KprobeContext) => Result,
+): ProgramDecl {
+  const section = `kretprobe/${func}`;
+  return program({ kind: "kprobe", name, section, context: (code) => new KprobeContext(code), body });
+}
+
+/** A program on a socket: its result says how many bytes of a packet the socket gets, 0 for none. */
+export function socketFilter(
+  name: string,
+  body: (p: Program<"socketFilter">, ctx: SocketFilterContext) => IntArg,
+): ProgramDecl {
+  return program({ kind: "socketFilter", name, section: "socket", context: socketFilterContext, body });
+}
+
+/** A program at a network interface, before anything else sees a packet: its result is an `XdpAction`. */
+export function xdp(name: string, body: (p: Program<"xdp">, ctx: XdpContext) => IntArg): ProgramDecl {
+  return program({ kind: "xdp", name, section: "xdp", context: (code) => new XdpContext(code), body });
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+import type { eventRows, syscallArgs } from "../kernel/tracepoint-table.js";
+import type { ReadOnlyInt } from "./context.js";
+import type { Memory } from "./internals.js";
+import type { ArrayPlace } from "./places.js";
+import type { CType, Fields, IntName, IntType, PtrType } from "./types.js";
+import type { Int } from "./values.js";
+
+/*
+ * Types of tracepoint contexts, computed from the checked-in table of formats. What they say is what
+ * context construction does at build time (tracepoint-context.ts) by size and sign.
+ */
+
+type EventRows = typeof eventRows;
+type SyscallArgs = typeof syscallArgs;
+
+/** Tracepoints whose fields the compiler knows. */
+export type KnownTracepoint =
+  | keyof EventRows
+  | `syscalls/sys_enter_${keyof SyscallArgs}`
+  | `syscalls/sys_exit_${keyof SyscallArgs}`;
+
+/** `const char * filename` → `filename`, `char comm[16]` → `comm[16]`. */
+type LastWord<S extends string> = S extends `${string} ${infer Rest}` ? LastWord<Rest> : S;
+type FieldName<Declaration extends string> =
+  LastWord<Declaration> extends `${infer Name}[${string}` ? Name : LastWord<Declaration>;
+
+type UnsignedName<Size> = Size extends 1 ? "u8" : Size extends 2 ? "u16" : Size extends 4 ? "u32" : "u64";
+type SignedName<Size> = Size extends 1 ? "s8" : Size extends 2 ? "s16" : Size extends 4 ? "s32" : "s64";
+
+/** A field whose bytes lie elsewhere in the record (`__data_loc`). */
+export interface DynamicField {
+  /** Where its bytes are, for `probeReadKernel` and its kin. */
+  address(): Int<"u64">;
+  /** Bytes. */
+  size(): Int<"u32">;
+}
+
+/** An array in the context: copy it with `set`, or read its elements. */
+export type ReadOnlyArray<E extends CType<unknown>, N extends number> = Memory &
+  Pick<ArrayPlace<E, N>, "at" | "length">;
+
+/** How a field of this declaration, size and sign can be used. */
+type FieldUse<Declaration extends string, Size, Signed> = Declaration extends `__data_loc ${string}`
+  ? DynamicField
+  : Declaration extends `__rel_loc ${string}`
+    ? DynamicField
+    : Declaration extends `char ${string}[${infer N extends number}]`
+      ? ReadOnlyArray<IntType<"char">, N>
+      : Declaration extends `${string}[${string}]`
+        ? Memory
+        : Signed extends true
+          ? ReadOnlyInt<SignedName<Size>>
+          : ReadOnlyInt<UnsignedName<Size>>;
+
+type RowDeclaration<Row> = Row extends readonly [infer D extends string, ...unknown[]] ? D : never;
+
+type EventContext<Rows extends readonly unknown[]> = {
+  readonly [Row in Rows[number] as FieldName<RowDeclaration<Row>>]: Row extends readonly [
+    infer D extends string,
+    number,
+    infer Size,
+    infer Signed,
+  ]
+    ? FieldUse<D, Size, Signed>
+    : Row extends readonly [infer D extends string, number, infer Size]
+      ? FieldUse<D, Size, false>
+      : never;
+};
+
+type EnterContext<Args extends readonly string[]> = {
+  readonly [Arg in Args[number] as FieldName<Arg>]: ReadOnlyInt<"u64">;
+};
+
+interface SyscallNumber {
+  /** The system call's number. */
+  readonly __syscall_nr: ReadOnlyInt<"s32">;
+}
+
+interface ExitContext extends SyscallNumber {
+  /** The system call's result: a negative errno when it failed. */
+  readonly ret: ReadOnlyInt<"s64">;
+}
+
+/** Fields of every tracepoint's record. */
+export interface CommonFields extends Memory {
+  readonly common_type: ReadOnlyInt<"u16">;
+  readonly common_flags: ReadOnlyInt<"u8">;
+  readonly common_preempt_count: ReadOnlyInt<"u8">;
+  readonly common_pid: ReadOnlyInt<"s32">;
+}
+
+/** The context of a tracepoint that the table knows. */
+export type KnownContext<Path> = CommonFields &
+  (Path extends keyof EventRows
+    ? EventContext<EventRows[Path]>
+    : Path extends `syscalls/sys_enter_${infer Name extends keyof SyscallArgs}`
+      ? SyscallNumber & EnterContext<SyscallArgs[Name]>
+      : Path extends `syscalls/sys_exit_${keyof SyscallArgs}`
+        ? ExitContext
+        : never);
+
+type DeclaredField<C> =
+  C extends IntType<infer N extends IntName>
+    ? ReadOnlyInt<N>
+    : C extends PtrType
+      ? ReadOnlyInt<"u64">
+      : C extends { readonly kind: "array"; readonly element: infer E extends CType<unknown>; readonly length: infer N }
+        ? ReadOnlyArray<E, N & number>
+        : Memory;
+
+/** The context of a tracepoint whose fields the program declares. */
+export type DeclaredContext<F extends Fields> = CommonFields & { readonly [K in keyof F]: DeclaredField<F[K]> };
