@@ -17,6 +17,8 @@ const PIN_BY_NAME = 1;
 /** The value of a map-in-map or program array as user space sees it: a file descriptor or id. */
 const FD_VALUE_SIZE = 4;
 const MAX_U32 = 0xffffffff;
+/** Bytes of a definition; the ones that there can be have less than 20 members of 8 bytes. */
+const MAX_DEF_SIZE = 4096;
 
 /** Whether the map's values are maps. */
 export function isMapInMap(type: number): boolean {
@@ -72,6 +74,7 @@ type Draft = { -readonly [K in keyof MapSpec]: MapSpec[K] };
 function parseMapStruct(btf: Btf, name: string, structId: number, isInner: boolean): MapSpec {
   const type = resolveType(btf, structId);
   if (type.kind !== "struct") throw new InputError(`map ${name}: its definition is no struct but ${type.kind}`);
+  if (type.size > MAX_DEF_SIZE) throw new InputError(`map ${name}: a definition of ${type.size} bytes is too large`);
   const map: Draft = {
     name,
     type: MapType.UNSPEC,

@@ -177,7 +177,7 @@ function readData(
     const id = builder === null ? undefined : findType(builder, "datasec", section.name);
     result.push({
       section: section.name,
-      content: kind === "bss" ? new Uint8Array(section.size) : section.content.slice(),
+      content: kind === "bss" ? new Uint8Array(section.size) : new Uint8Array(section.content),
       variables: readVariables(section, symbols.get(section.index) ?? [], builder, id ?? 0),
       btfDatasecId: id ?? 0,
     });

@@ -102,7 +102,7 @@ class ObjectWriter {
   #addData(data: DataSpec): void {
     const kind = dataSectionKind(data.section);
     const zero = kind === "bss";
-    if (zero && data.content.some((byte) => byte !== 0)) {
+    if (zero && !isZero(data.content)) {
       throw new InputError("variables in .bss must start as zero", { section: data.section });
     }
     const index = this.#elf.section({
@@ -204,6 +204,12 @@ class ObjectWriter {
       }
     }
   }
+}
+
+/** A plain loop: `.bss` may be large, and a callback per byte is slow. */
+function isZero(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 function isGlobal(func: FunctionSpec): boolean {

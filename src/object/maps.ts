@@ -46,7 +46,8 @@ export function kernelName(name: string): string {
 
 /** What BPF_MAP_CREATE gets for a map of the object. */
 export function mapLoad(spec: MapSpec, hasBtf: boolean, env: MapEnvironment): MapLoad {
-  const typed = hasBtf && !UNTYPED.has(spec.type) && (spec.keyTypeId !== 0 || spec.valueTypeId !== 0);
+  // The kernel refuses types without one for the value (map_check_btf()).
+  const typed = hasBtf && !UNTYPED.has(spec.type) && spec.valueTypeId !== 0;
   return {
     name: kernelName(spec.name),
     type: spec.type,
