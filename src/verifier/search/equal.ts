@@ -76,9 +76,13 @@ function scalarSafe(env: VerifierEnv, om: Int32Array, o: number, cm: Int32Array,
   const curId = cm[c + R_ID]!;
   if (env.exploreAluLimits) return sameUpToId(om, o, cm, c) && checkScalarIds(oldId, curId);
   if (om[o + R_PRECISE] === 0 && exact === NOT_EXACT) return true;
-  if ((oldId & BPF_ADD_CONST) !== (curId & BPF_ADD_CONST)) return false;
-  if ((oldId & BPF_ADD_CONST) !== 0 && om[o + R_OFF] !== cm[c + R_OFF]) return false;
-  return rangeWithin(om, o, cm, c) && tnumIn(om, o, cm, c) && checkScalarIds(oldId, curId);
+  // A scalar that was not linked may be linked now; one that was must be linked in the same way.
+  if (oldId !== 0) {
+    if (((oldId & BPF_ADD_CONST) !== 0) !== ((curId & BPF_ADD_CONST) !== 0)) return false;
+    if ((oldId & BPF_ADD_CONST) !== 0 && om[o + R_OFF] !== cm[c + R_OFF]) return false;
+    if (!checkScalarIds(oldId, curId)) return false;
+  }
+  return rangeWithin(om, o, cm, c) && tnumIn(om, o, cm, c);
 }
 
 function packetSafe(om: Int32Array, o: number, cm: Int32Array, c: number): boolean {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { Limit } from "../../kernel/limits.js";
 import type { VerifierEnv } from "../env.js";
+import { BPF_ADD_CONST } from "./reg.js";
 
 /*
  * How ids of one state correspond to those of another: their numbers differ, what they tie together
@@ -33,7 +34,13 @@ export function checkIds(oldId: number, curId: number): boolean {
   return true;
 }
 
-/** Like {@link checkIds} where no id stands for one that nothing else has. Mirrors check_scalar_ids(). */
+/**
+ * Like {@link checkIds} for scalars. An old one without an id relied on no link; a current one without
+ * an id has a link of its own. Mirrors check_scalar_ids().
+ */
 export function checkScalarIds(oldId: number, curId: number): boolean {
-  return checkIds(oldId !== 0 ? oldId : ++tmpIdGen, curId !== 0 ? curId : ++tmpIdGen);
+  if (oldId === 0) return true;
+  const id = curId !== 0 ? curId : ++tmpIdGen;
+  if (!checkIds(oldId, id)) return false;
+  return (oldId & BPF_ADD_CONST) === 0 || checkIds(oldId & ~BPF_ADD_CONST, id & ~BPF_ADD_CONST);
 }
