@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
 export type * from "./codec.js";
 export type * from "./load.js";
+export * from "./record.js";
 export type * from "./spec.js";

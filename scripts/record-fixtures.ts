@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+
+/*
+ * Loads every program of test/fixtures/verifier/programs/ into the running kernel and writes what it
+ * answers to test/fixtures/verifier/recorded.jsonl. Needs root:
+ *
+ *   npm run fixtures:record
+ */
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { writeRecord } from "../src/model/record.js";
+import { lastMeaningfulLine } from "../src/syscall/index.js";
+import { programs } from "../test/fixtures/verifier/programs/index.js";
+import { askKernel } from "../test/support/kernel-answer.js";
+
+const lines: string[] = [];
+const wrong: string[] = [];
+for (const { name, expect, load } of programs) {
+  const kernel = askKernel(load);
+  const verdict = kernel.errno === 0 ? "accept" : "reject";
+  if (verdict !== expect || kernel.stage !== "verifier") {
+    wrong.push(
+      `${name}: expected ${expect}, the kernel says ${verdict} (${kernel.errno}): ${lastMeaningfulLine(kernel.log)}`,
+    );
+  }
+  if (process.argv.includes("--list")) console.log(`${name}\t${kernel.errno}\t${lastMeaningfulLine(kernel.log)}`);
+  lines.push(writeRecord({ id: name, load, kernel }));
+}
+if (wrong.length > 0) {
+  console.error(wrong.join("\n"));
+  process.exitCode = 1;
+} else {
+  writeFileSync(
+    fileURLToPath(new URL("../test/fixtures/verifier/recorded.jsonl", import.meta.url)),
+    `${lines.join("\n")}\n`,
+  );
+}
+const rejected = programs.filter(({ expect }) => expect === "reject").length;
+console.log(`${programs.length} programs, ${rejected} to be rejected, ${wrong.length} judged otherwise`);
