@@ -24,7 +24,6 @@ import {
   slotType,
 } from "../state/reg.js";
 import { insnStackAccessFlags, pushJmpHistory } from "../track/history.js";
-import { assignScalarIdBeforeMov } from "../track/linked.js";
 import { bpfMarkStackRead } from "../track/liveness.js";
 import { func } from "./stack-bounds.js";
 import { checkStackRangeInitialized } from "./stack-range.js";
@@ -62,14 +61,11 @@ function spillSizeOf(mem: Int32Array, at: number): number {
   return size;
 }
 
-/** Registers as fills need them: subreg_def of the destination is the reading instruction's. */
-function fillNarrow(env: VerifierEnv, mem: Int32Array, at: number, size: number, spillSize: number, dst: number): void {
+/** A fill of the low bytes of a spilled scalar. subreg_def of the destination is the reading instruction's. */
+function fillNarrow(env: VerifierEnv, mem: Int32Array, at: number, size: number, dst: number): void {
   const regs = env.cur().cur().mem;
   const d = regAt(dst);
   const subregDef = regs[d + R_SUBREG_DEF]!;
-  if (env.bpfCapable && size === 4 && spillSize === 4 && getRegWidth(mem, at) <= 32) {
-    assignScalarIdBeforeMov(env, mem, at);
-  }
   copyReg(regs, d, mem, at);
   regs[d + R_SUBREG_DEF] = subregDef;
   if (getRegWidth(mem, at) > size * 8) regs[d + R_ID] = 0;
@@ -126,13 +122,12 @@ function readSpilledSlot(
     }
     if (dst < 0) return 0;
     if (size <= spillSize && (off & 7) === 0) {
-      fillNarrow(env, mem, at, size, spillSize, dst);
+      fillNarrow(env, mem, at, size, dst);
       return 1;
     }
     return readSpilledBytes(env, mem, at, off, size, dst);
   }
   if (dst >= 0) {
-    if (env.bpfCapable) assignScalarIdBeforeMov(env, mem, at);
     copyReg(env.cur().cur().mem, regAt(dst), mem, at);
     return 1;
   }
