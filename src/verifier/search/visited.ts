@@ -48,7 +48,7 @@ function compareWithAncestor(env: VerifierEnv, old: VerifierState, cur: Verifier
     if (old.mayGotoDepth !== cur.mayGotoDepth && statesEqual(env, old, cur, RANGE_WITHIN)) return HIT_IN_LOOP;
   }
   if (env.aux.callsCallback[insnIdx] !== 0) {
-    return statesEqual(env, old, cur, RANGE_WITHIN) ? HIT_IN_LOOP : MISS_IN_LOOP;
+    return statesEqual(env, old, cur, RANGE_WITHIN) ? HIT : MISS_IN_LOOP;
   }
   if (
     statesMaybeLooping(old, cur) &&
