@@ -183,7 +183,7 @@ function stackSlotSafe(
 ): boolean {
   for (let i = 0; i < 8; i++) {
     const oldType = slotType(om, o, i);
-    if (exact === EXACT && (!has || oldType !== slotType(cm, o, i))) return false;
+    if (exact !== NOT_EXACT && (!has || oldType !== slotType(cm, o, i))) return false;
     if (oldType === STACK_INVALID || (env.allowUninitStack && oldType === STACK_MISC)) continue;
     if (!has) return false;
     const oldScalar = scalarForStack(env, om, o);
@@ -212,7 +212,7 @@ function stacksafe(env: VerifierEnv, old: FuncState, cur: FuncState, exact: numb
   const cm = cur.mem;
   for (let spi = 0; spi < old.allocatedStack >> 3; spi++) {
     const o = slotAt(spi);
-    if (exact !== EXACT && (om[o + R_SLOT_LO]! | om[o + R_SLOT_HI]!) === 0) continue;
+    if (exact === NOT_EXACT && (om[o + R_SLOT_LO]! | om[o + R_SLOT_HI]!) === 0) continue;
     if (!stackSlotSafe(env, om, cm, o, spi < cur.allocatedStack >> 3, exact)) return false;
   }
   return true;
