@@ -25,6 +25,11 @@ import { checkMapProgCompatibility } from "./map-compat.js";
 const known = new Uint8Array(256);
 for (let code = 0; code < 256; code++) known[code] = isKnownOpcode(code) ? 1 : 0;
 
+/** Mirrors __bpf_map_get() for what is no map: the standard files are open, other numbers are taken for closed. */
+function notAMap(fd: number): number {
+  return fd >= 0 && fd <= 2 ? -Errno.EINVAL : -Errno.EBADF;
+}
+
 /** Index into `env.maps` (1-based) of the map that an instruction names, or a negative errno. */
 function mapOfInsn(env: VerifierEnv, i: number): number {
   const { insns, load } = env;
@@ -40,11 +45,11 @@ function mapOfInsn(env: VerifierEnv, i: number): number {
     if (entry.kind === "map") return entry.map + 1;
     if (entry.kind === "btf") throw new Unsupported(i, "BTF in place of a map");
     verbose(env, `fd ${entry.fd} is not pointing to valid bpf_map\n`);
-    return -Errno.EBADF;
+    return notAMap(entry.fd);
   }
   if (load.badMapInsns.includes(i) || load.maps[imm] === undefined) {
     verbose(env, `fd ${imm} is not pointing to valid bpf_map\n`);
-    return -Errno.EBADF;
+    return notAMap(imm);
   }
   return imm + 1;
 }
@@ -66,6 +71,10 @@ function addUsedMap(env: VerifierEnv, map: VerifierMap, insn: number): number {
 function checkDirectValue(env: VerifierEnv, i: number, map: VerifierMap): number {
   const off = env.insns.imm[i + 1]! >>> 0;
   const { type, maxEntries, valueSize } = map.load;
+  if (off >= Limit.BPF_MAX_VAR_OFF) {
+    verbose(env, `direct value offset of ${off} is not allowed\n`);
+    return -Errno.EINVAL;
+  }
   if (type !== MapType.ARRAY) {
     verbose(env, "no direct value access support for this map type\n");
     return -Errno.EINVAL;
