@@ -5,6 +5,7 @@ export * from "./errno.js";
 export * from "./helpers/index.js";
 export * from "./limits.js";
 export * from "./profile.js";
+export * from "./sections.js";
 export * from "./tracepoint-table.js";
 export * from "./tracepoints.js";
 export * from "./uapi.js";
