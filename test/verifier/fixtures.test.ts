@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import { readFileSync } from "node:fs";
+import { release } from "node:os";
+import t from "tap";
+import { type LoadRecord, readRecord } from "../../src/model/record.js";
+import { bpfPermission, lastMeaningfulLine } from "../../src/syscall/index.js";
+import { knownDifferences } from "../fixtures/verifier/known-differences.js";
+import { programs } from "../fixtures/verifier/programs/index.js";
+import { askKernel } from "../support/kernel-answer.js";
+import { judge, mask } from "../support/parity.js";
+
+const file = new URL("../fixtures/verifier/recorded.jsonl", import.meta.url);
+const records: readonly LoadRecord[] = readFileSync(file, "utf8").trimEnd().split("\n").map(readRecord);
+
+const permission = bpfPermission();
+const sameKernel = release().startsWith("6.18.");
+const skip = !permission.permitted ? "skipped: no bpf(2)" : sameKernel ? false : "skipped: not Linux 6.18";
+if (skip) t.comment(skip);
+
+t.test("the recordings are of the programs as they stand", (t) => {
+  t.same(
+    records.map(({ id }) => id),
+    programs.map(({ name }) => name),
+  );
+  t.same(
+    records.map(({ load }) => load),
+    programs.map(({ load }) => load),
+  );
+  for (const [i, { id, kernel }] of records.entries()) {
+    const { expect } = programs[i]!;
+    if ((kernel!.errno === 0) !== (expect === "accept") || kernel!.stage !== "verifier")
+      t.fail(`${id}: not ${expect}ed`);
+  }
+  const rejected = records.filter(({ kernel }) => kernel!.errno !== 0);
+  t.ok(rejected.length >= 200, `${rejected.length} bad programs`);
+  t.ok(records.length - rejected.length >= 70, `${records.length - rejected.length} good programs`);
+  const reasons = new Set(rejected.map(({ kernel }) => lastMeaningfulLine(kernel!.log).replace(/-?\d+/g, "N")));
+  t.ok(reasons.size >= 90, `${reasons.size} different reasons`);
+  t.end();
+});
+
+t.test("the mirror says what the kernel said", (t) => {
+  for (const record of records) {
+    const { id, result, kernel, sameVerdict, sameMessage, difference } = judge(record);
+    const known = knownDifferences.get(id);
+    if (known !== undefined) {
+      t.notOk(sameVerdict && difference === null, `${id}: known to differ: ${known}`);
+      continue;
+    }
+    t.match(
+      { verdict: result.verdict, errno: result.errno, sameVerdict, sameMessage, difference, stats: result.stats },
+      { errno: kernel.errno, sameVerdict: true, sameMessage: true, difference: null, stats: kernel.stats ?? {} },
+      id,
+    );
+  }
+  t.end();
+});
+
+t.test("the recordings are what the running kernel says", { skip }, (t) => {
+  for (const { id, load, kernel } of records) {
+    const now = askKernel(load);
+    if (now.errno !== kernel!.errno) t.fail(`${id}: errno ${now.errno} instead of ${kernel!.errno}`);
+    if (mask(now.log) !== mask(kernel!.log)) t.equal(mask(now.log), mask(kernel!.log), `${id}: log`);
+    if (mask(now.log1) !== mask(kernel!.log1)) t.equal(mask(now.log1), mask(kernel!.log1), `${id}: log at level 1`);
+  }
+  t.pass(`${records.length} programs`);
+  t.end();
+});
