@@ -98,10 +98,11 @@ function destroyIfDynptrStackSlot(env: VerifierEnv, state: FuncState, spi: numbe
 }
 
 /** Whether speculation past this store could see what it overwrites (Spectre v4). */
-function needsSpecV4Barrier(mem: Int32Array, slot: number, size: number, spillable: boolean): boolean {
+function needsSpecV4Barrier(mem: Int32Array, off: number, size: number, spillable: boolean): boolean {
   if (spillable) return true;
+  const slot = -off - 1;
   for (let i = 0; i < size; i++) {
-    const type = slotType(mem, slot, i);
+    const type = slotType(mem, slotAt(slot >> 3), (slot - i) & 7);
     if (type !== STACK_MISC && type !== STACK_ZERO) return true;
   }
   return false;
@@ -179,7 +180,7 @@ export function checkStackWriteFixedOff(
     verbose(env, "attempt to corrupt spilled pointer on stack\n");
     return -Errno.EACCES;
   }
-  if (!env.bypassSpecV4 && needsSpecV4Barrier(state.mem, at, size, hasReg && isSpillableRegtype(regType))) {
+  if (!env.bypassSpecV4 && needsSpecV4Barrier(state.mem, off, size, hasReg && isSpillableRegtype(regType))) {
     env.aux.nospecResult[insnIdx] = 1;
   }
   const err = destroyIfDynptrStackSlot(env, state, spi);
