@@ -36,9 +36,13 @@ export class SyscallError extends Error {
     this.explanation = explanation;
   }
 
-  /** Whether a right is missing rather than something wrong: EPERM, or EACCES outside of the verifier. */
+  /**
+   * Whether this process lacks a right: EPERM or EACCES, but not where the kernel says something else
+   * with them (a frozen map, a path that is on no bpf file system).
+   */
   get isPermission(): boolean {
-    return this.errno === Errno.EPERM || this.errno === Errno.EACCES;
+    if (this.errno !== Errno.EPERM && this.errno !== Errno.EACCES) return false;
+    return EXPLANATIONS[`${this.command} ${this.code}`] === undefined;
   }
 }
 

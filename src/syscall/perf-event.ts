@@ -19,6 +19,10 @@ export interface PerfEventRequest {
   readonly type: number;
   /** Event within the type: the id of a tracepoint. */
   readonly config: bigint | number;
+  /** A string's address: the function of a kprobe, the path of a uprobe. */
+  readonly config1?: string;
+  /** The offset of a probe. */
+  readonly config2?: number;
   /** Every how many events to sample; 0 for none. */
   readonly samplePeriod?: number;
   /** Process to observe; -1 for all (then `cpu` must be one). */
@@ -37,7 +41,9 @@ export function openPerfEvent(request: PerfEventRequest, what: string): Fd {
     .u32(PERF_EVENT_ATTR.type, request.type)
     .u32(PERF_EVENT_ATTR.size_field, PERF_EVENT_ATTR.size)
     .u64(PERF_EVENT_ATTR.config, request.config)
-    .u64(PERF_EVENT_ATTR.sample_period, request.samplePeriod ?? 0);
+    .u64(PERF_EVENT_ATTR.sample_period, request.samplePeriod ?? 0)
+    .u64(PERF_EVENT_ATTR.config2, request.config2 ?? 0);
+  if (request.config1 !== undefined) attr.text(PERF_EVENT_ATTR.config1, request.config1);
   const result = attr.call(
     "perf_event_open",
     attr.address,

@@ -171,13 +171,16 @@ export class RingBufferReader implements Disposable {
   start(onRecord: OnRecord): void {
     if (this.#closed) throw new BugError("the ring buffer reader is closed");
     if (this.#loop !== null) throw new BugError("the ring buffer is being read already");
-    this.#loop = new EventLoop(this.#map, this.#pollIntervalMs, () => this.#turn(onRecord));
-    this.#loop.wake();
+    const loop: EventLoop = new EventLoop(this.#map, this.#pollIntervalMs, () => this.#turn(loop, onRecord));
+    this.#loop = loop;
+    loop.wake();
   }
 
-  #turn(onRecord: OnRecord): Turn {
+  #turn(loop: EventLoop, onRecord: OnRecord): Turn {
     let paused = false;
     const delivered = this.consume((view, offset, length) => {
+      // The receiver of an earlier record may have ended delivery.
+      if (this.#loop !== loop) return false;
       const taken = onRecord(view, offset, length);
       paused = taken === false;
       return taken;

@@ -21,10 +21,12 @@ import { encodeInsns, type Insn } from "../../src/asm/insn.js";
 import { R0, R1, R2, R6, R10 } from "../../src/asm/opcode.js";
 import { AttachType, LinkType, MapType, ProgType, XdpAction } from "../../src/kernel/uapi.js";
 import {
+  attachKprobe,
   attachPacketFilter,
   attachRawTracepoint,
   attachSocketFilter,
   attachTracepoint,
+  attachUprobe,
   attachXdp,
   parseTracepointName,
   resolveInterface,
@@ -317,6 +319,72 @@ t.test("lines of bpf_trace_printk come through the trace pipe", needsBpf(), asyn
   pipe.close();
   pipe.close();
   program.close();
+});
+
+/** File offset of a function of the C library, read by another tool's eyes. */
+function libcFunction(name: string): { path: string; offset: number } {
+  const path = /\S+\/libc\.so\.6$/m.exec(readFileSync("/proc/self/maps", "utf8"))![0];
+  const symbols = execFileSync("readelf", ["-W", "--dyn-syms", path], { encoding: "utf8", maxBuffer: 1 << 26 });
+  const value = Number(`0x${new RegExp(`: ([0-9a-f]+) .* ${name}@@`).exec(symbols)![1]}`);
+  const segments = execFileSync("readelf", ["-W", "-l", path], { encoding: "utf8" });
+  for (const [, offset, start, size] of segments.matchAll(/LOAD +(0x\w+) (0x\w+) 0x\w+ 0x\w+ (0x\w+)/g)) {
+    if (value >= Number(start) && value < Number(start) + Number(size)) {
+      return { path, offset: value - Number(start) + Number(offset) };
+    }
+  }
+  throw new Error(`${name} is in no segment`);
+}
+
+t.test("uprobes at a function's entry and return, of one process or all", needsBpfAnd("readelf"), (t) => {
+  if (!existsSync("/sys/bus/event_source/devices/uprobe")) {
+    t.pass("uprobes", { skip: "skipped: this kernel has no uprobes" });
+    t.end();
+    return;
+  }
+  const { path, offset } = libcFunction("umask");
+  const { map, read } = counter();
+  const program = load(ProgType.KPROBE, [...addOne(map), mov64Imm(R0, 0), exit()], "bpfs_uprobe");
+  const link = attachUprobe(program, path, offset, { pid: process.pid });
+  t.strictSame([link.kind, link.target], ["uprobe", `${path}+${offset}`]);
+  callUmask(10);
+  t.equal(read(), 10);
+  const returns = attachUprobe(program, path, offset, { pid: process.pid, isReturn: true });
+  callUmask(10);
+  t.equal(read(), 30, "entry and return");
+  returns.close();
+  link.close();
+  const other = attachUprobe(program, path, offset, { pid: process.ppid });
+  callUmask(10);
+  t.equal(read(), 30, "another process is observed");
+  other.close();
+  const all = attachUprobe(program, path, offset);
+  callUmask(10);
+  t.ok(read() >= 40);
+  all.close();
+  t.throws(
+    () => attachUprobe(program, "/nonexistent/libx.so", 4),
+    new InputError("there is no file /nonexistent/libx.so"),
+  );
+  program.close();
+  map.close();
+  t.end();
+});
+
+t.test("kprobes attach, or the kernel's lack of them is explained", needsBpf(), (t) => {
+  const { map, read } = counter();
+  const program = load(ProgType.KPROBE, countOwn(map), "bpfs_kprobe");
+  if (existsSync("/sys/bus/event_source/devices/kprobe")) {
+    const link = attachKprobe(program, `__${process.arch}_sys_umask`);
+    callUmask(10);
+    t.equal(read(), 10);
+    link.close();
+    t.throws(() => attachKprobe(program, "no_such_function"), InputError);
+  } else {
+    t.throws(() => attachKprobe(program, "do_sys_openat2"), /this kernel has no kprobes \(CONFIG_KPROBE_EVENTS\)/);
+  }
+  program.close();
+  map.close();
+  t.end();
 });
 
 t.test("attaching what does not fit is explained", needsBpf(), (t) => {

@@ -214,7 +214,9 @@ t.test("a frozen map takes no more from user space", needsBpf(), (t) => {
   const access = new MapAccess(map, 4, 4);
   access.update();
   freezeMap(map);
-  t.match(caught(t, SyscallError, () => access.update()).message, /EPERM.*frozen/);
+  const frozen = caught(t, SyscallError, () => access.update());
+  t.match(frozen.message, /EPERM.*frozen/);
+  t.notOk(frozen.isPermission, "no right would help");
   t.ok(access.lookup());
   t.match(caught(t, SyscallError, () => freezeMap(map)).message, /EPERM.*frozen already/);
   t.end();
