@@ -329,7 +329,7 @@ export function adjustPtrMinMaxVals(
   const info = sanitize ? new SanitizeInfo() : null;
   if (info !== null) {
     const reason = sanitizePtrAlu(env, i, mem, p, offMem, off, d, info, false);
-    if (reason < 0) return sanitizeErr(env, i, reason, false);
+    if (reason < 0) return sanitizeErr(env, i, reason, p !== d);
   }
   // Pointers have no 32-bit bounds.
   markReg32Unbounded(mem, d);
@@ -340,7 +340,7 @@ export function adjustPtrMinMaxVals(
   if (sanitizeCheckBounds(env, i, mem, d) === -Errno.EACCES) return -Errno.EACCES;
   if (info !== null) {
     const reason = sanitizePtrAlu(env, i, mem, d, offMem, off, d, info, true);
-    if (reason < 0) return sanitizeErr(env, i, reason, false);
+    if (reason < 0) return sanitizeErr(env, i, reason, p !== d);
   }
   return 0;
 }
