@@ -110,9 +110,11 @@ export class VerifierState {
 
   /** Gives the frames back to the pool. Mirrors free_verifier_state(). */
   release(): void {
-    for (let i = 0; i <= this.curframe; i++) {
+    // A frame that was being set up when the program was rejected stands above the current one.
+    for (let i = 0; i < MAX_FRAMES; i++) {
       const frame = this.frame[i];
-      if (frame != null) freeFrame(frame);
+      if (frame == null) continue;
+      freeFrame(frame);
       this.frame[i] = null;
     }
     this.curframe = 0;
