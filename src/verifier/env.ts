@@ -7,33 +7,55 @@ import { REG_WORDS } from "./state/reg.js";
 import { BacktrackState, Liveness, type SccVisit, type StackElem } from "./state/tables.js";
 import type { VerifierState } from "./state/vstate.js";
 
+/*
+ * Columns are as long as the longest program so far and are used again by the next verification:
+ * making two dozen arrays takes longer than verifying a small program. Their length says nothing;
+ * `Insns.len` does.
+ */
+const MIN_COLUMN = 256;
+
 /** The program's instructions, predecoded into columns; index = slot. */
 export class Insns {
-  readonly len: number;
+  len = 0;
+  readonly capacity: number;
   readonly code: Uint8Array;
   readonly dst: Uint8Array;
   readonly src: Uint8Array;
   readonly off: Int16Array;
   readonly imm: Int32Array;
 
-  constructor(bytes: Uint8Array) {
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.code = new Uint8Array(capacity);
+    this.dst = new Uint8Array(capacity);
+    this.src = new Uint8Array(capacity);
+    this.off = new Int16Array(capacity);
+    this.imm = new Int32Array(capacity);
+  }
+
+  /** Takes up a program: 8 bytes a slot, little-endian. */
+  decode(bytes: Uint8Array): void {
     const len = bytes.length >> 3;
+    const { code, dst, src, off, imm } = this;
     this.len = len;
-    this.code = new Uint8Array(len);
-    this.dst = new Uint8Array(len);
-    this.src = new Uint8Array(len);
-    this.off = new Int16Array(len);
-    this.imm = new Int32Array(len);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, len * 8);
-    for (let i = 0; i < len; i++) {
-      const regs = view.getUint8(i * 8 + 1);
-      this.code[i] = view.getUint8(i * 8);
-      this.dst[i] = regs & 0xf;
-      this.src[i] = regs >> 4;
-      this.off[i] = view.getInt16(i * 8 + 2, true);
-      this.imm[i] = view.getInt32(i * 8 + 4, true);
+    for (let i = 0, at = 0; i < len; i++, at += 8) {
+      const regs = bytes[at + 1]!;
+      code[i] = bytes[at]!;
+      dst[i] = regs & 0xf;
+      src[i] = regs >> 4;
+      off[i] = bytes[at + 2]! | (bytes[at + 3]! << 8);
+      imm[i] = bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 24);
     }
   }
+}
+
+let spareInsns = new Insns(MIN_COLUMN);
+
+function insnsOf(bytes: Uint8Array): Insns {
+  const len = bytes.length >> 3;
+  if (spareInsns.capacity < len) spareInsns = new Insns(len * 2);
+  spareInsns.decode(bytes);
+  return spareInsns;
 }
 
 /** Values of {@link InsnAux.loopInline}. */
@@ -43,6 +65,7 @@ export const LOOP_UNFIT = 2;
 
 /** What the verifier learns about each instruction, as columns. Mirrors struct bpf_insn_aux_data. */
 export class InsnAux {
+  readonly capacity: number;
   readonly seen: Uint32Array;
   readonly jmpPoint: Uint8Array;
   readonly prunePoint: Uint8Array;
@@ -71,9 +94,10 @@ export class InsnAux {
   /** Subprogram that bpf_loop() calls. */
   readonly loopCallback: Uint16Array;
 
-  constructor(len: number) {
-    const u8 = (): Uint8Array => new Uint8Array(len);
-    this.seen = new Uint32Array(len);
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    const u8 = (): Uint8Array => new Uint8Array(capacity);
+    this.seen = new Uint32Array(capacity);
     this.jmpPoint = u8();
     this.prunePoint = u8();
     this.forceCheckpoint = u8();
@@ -83,19 +107,52 @@ export class InsnAux {
     this.nospecResult = u8();
     this.zextDst = u8();
     this.aluState = u8();
-    this.aluLimit = new Uint32Array(len);
+    this.aluLimit = new Uint32Array(capacity);
     this.ctxFieldSize = u8();
-    this.ptrType = new Int32Array(len);
-    this.mapIndex = new Int32Array(len);
-    this.mapOff = new Uint32Array(len);
-    this.scc = new Uint32Array(len);
-    this.liveRegsBefore = new Uint16Array(len);
+    this.ptrType = new Int32Array(capacity);
+    this.mapIndex = new Int32Array(capacity);
+    this.mapOff = new Uint32Array(capacity);
+    this.scc = new Uint32Array(capacity);
+    this.liveRegsBefore = new Uint16Array(capacity);
     this.fastcallPattern = u8();
     this.fastcallSpillsNum = u8();
-    this.callMap = new Int32Array(len);
+    this.callMap = new Int32Array(capacity);
     this.loopInline = u8();
-    this.loopCallback = new Uint16Array(len);
+    this.loopCallback = new Uint16Array(capacity);
   }
+  /** Zeroes the columns up to `len`. */
+  reset(len: number): void {
+    this.seen.fill(0, 0, len);
+    this.jmpPoint.fill(0, 0, len);
+    this.prunePoint.fill(0, 0, len);
+    this.forceCheckpoint.fill(0, 0, len);
+    this.callsCallback.fill(0, 0, len);
+    this.isIterNext.fill(0, 0, len);
+    this.nospec.fill(0, 0, len);
+    this.nospecResult.fill(0, 0, len);
+    this.zextDst.fill(0, 0, len);
+    this.aluState.fill(0, 0, len);
+    this.aluLimit.fill(0, 0, len);
+    this.ctxFieldSize.fill(0, 0, len);
+    this.ptrType.fill(0, 0, len);
+    this.mapIndex.fill(0, 0, len);
+    this.mapOff.fill(0, 0, len);
+    this.scc.fill(0, 0, len);
+    this.liveRegsBefore.fill(0, 0, len);
+    this.fastcallPattern.fill(0, 0, len);
+    this.fastcallSpillsNum.fill(0, 0, len);
+    this.callMap.fill(0, 0, len);
+    this.loopInline.fill(0, 0, len);
+    this.loopCallback.fill(0, 0, len);
+  }
+}
+
+let spareAux = new InsnAux(MIN_COLUMN);
+
+function auxOf(len: number): InsnAux {
+  if (spareAux.capacity < len) spareAux = new InsnAux(len * 2);
+  else spareAux.reset(len);
+  return spareAux;
 }
 
 /** One function of the program. Mirrors struct bpf_subprog_info. */
@@ -182,6 +239,10 @@ export class Unsupported extends Error {
   }
 }
 
+const noInts = new Int32Array(0);
+const fakeRegs = new Int32Array(2 * REG_WORDS);
+const backtrackState = new BacktrackState();
+
 /** Everything one verification needs. Mirrors struct bpf_verifier_env. */
 export class VerifierEnv {
   readonly load: ProgramLoad;
@@ -251,7 +312,7 @@ export class VerifierEnv {
   prevInsnPrintPos = 0;
 
   /** Two registers for constants that stand in for a source register (kernel: fake_reg). */
-  readonly fake = new Int32Array(2 * REG_WORDS);
+  readonly fake = fakeRegs;
 
   /** States to be explored later, the next one last. */
   readonly stack: StackElem[] = [];
@@ -263,19 +324,24 @@ export class VerifierEnv {
   sccInfo: (SccVisit[] | null)[] = [];
   sccCnt = 0;
   readonly liveness = new Liveness();
-  readonly bt = new BacktrackState();
+  readonly bt = backtrackState;
   /** Instructions in post-order, subprogram after subprogram; see SubprogInfo.postorderStart. */
-  insnPostorder = new Int32Array(0);
+  insnPostorder = noInts;
+  /** Where control goes after each instruction, by falling through and by jumping; -1 for nowhere. */
+  succNext = noInts;
+  succJump = noInts;
 
   /** Index in the current state's jump history of the entry made for this instruction, -1 for none. */
   curHistEnt = -1;
 
   constructor(load: ProgramLoad, logLevel: number, caps: Capabilities) {
     this.load = load;
-    this.insns = new Insns(load.insns);
-    this.aux = new InsnAux(this.insns.len);
+    this.insns = insnsOf(load.insns);
+    this.aux = auxOf(this.insns.len);
     this.log = new Log(logLevel);
     this.caps = caps;
+    this.fake.fill(0);
+    this.bt.reset();
     this.bpfCapable = caps.bpf;
     this.allowPtrLeaks = caps.perfmon;
     this.allowUninitStack = caps.perfmon;

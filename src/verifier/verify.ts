@@ -20,6 +20,7 @@ import { checkMaxStackDepth, removeFastcallSpillsFills } from "./prep/stack-dept
 import { addSubprogAndKfunc, checkSubprogs } from "./prep/subprogs.js";
 import { doCheckMain, doCheckSubprogs, freeStates } from "./search/subprogs.js";
 import { markVerifierStateClean } from "./state/mark.js";
+import { bpfStackLivenessFree } from "./track/liveness.js";
 import { computeScc } from "./track/scc.js";
 
 export type { Capabilities } from "./env.js";
@@ -100,6 +101,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
     construct = { insn: error.insnIdx, what: error.construct };
   } finally {
     freeStates(env);
+    bpfStackLivenessFree(env);
   }
   const message = env.log.endPos;
   printVerificationStats(env, performance.now() - start);

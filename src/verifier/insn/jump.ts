@@ -38,16 +38,16 @@ export function isBranchTaken(
   if (m1[r1 + R_TYPE] === SCALAR_VALUE && m2[r2 + R_TYPE] === SCALAR_VALUE) {
     return isScalarBranchTaken(m1, r1, m2, r2, opcode, isJmp32);
   }
-  // Half a pointer says nothing.
-  if (isJmp32) return -1;
-  if (regIsPktPointerAny(m1, r1) && regIsPktPointerAny(m2, r2)) return isPktPtrBranchTaken(m1, r1, m2, r2, opcode);
-
-  const second = isRegConst(m2, r2, false);
+  if (!isJmp32 && regIsPktPointerAny(m1, r1) && regIsPktPointerAny(m2, r2)) {
+    return isPktPtrBranchTaken(m1, r1, m2, r2, opcode);
+  }
+  // A pointer that is not NULL, compared with 0. (In 6.18 with a 32-bit 0, too, although half an address may be 0.)
+  const second = isRegConst(m2, r2, isJmp32);
   const cm = second ? m2 : m1;
   const c = second ? r2 : r1;
-  if (!second && !isRegConst(cm, c, false)) return -1;
+  if (!second && !isRegConst(cm, c, isJmp32)) return -1;
   if (!regNotNull(second ? m1 : m2, second ? r1 : r2)) return -1;
-  if ((cm[c + R_VAL_LO]! | cm[c + R_VAL_HI]!) !== 0) return -1;
+  if ((cm[c + R_VAL_LO]! | (isJmp32 ? 0 : cm[c + R_VAL_HI]!)) !== 0) return -1;
   const op = second ? opcode : flipOpcode(opcode);
   if (op === BPF_JEQ) return 0;
   return op === BPF_JNE ? 1 : -1;

@@ -12,7 +12,6 @@ import { tnumAdd, tnumIsConst, tnumSub } from "../num/tnum.js";
 import { S32_MAX, S32_MIN, slt, toS64, ult } from "../num/u64.js";
 import { regTypeStr } from "../state/print.js";
 import {
-  copyReg,
   R_ID,
   R_OFF,
   R_SMAX_HI,
@@ -271,6 +270,19 @@ function movePointer(
   }
 }
 
+/**
+ * scalar += pointer: type, id, offset and union come from the pointer. Frame, reference, precision and
+ * subregister stay the scalar's, so that a pointer to another frame's stack is taken for one to
+ * frame 0's: 6.18 does so.
+ */
+function becomePointer(mem: Int32Array, d: number, p: number): void {
+  mem[d + R_TYPE] = mem[p + R_TYPE]!;
+  mem[d + R_ID] = mem[p + R_ID]!;
+  mem[d + R_OFF] = mem[p + R_OFF]!;
+  for (let k = R_VAL_LO; k <= R_UMAX_HI; k++) mem[d + k] = mem[p + k]!;
+  for (let k = R_U0; k <= R_U2; k++) mem[d + k] = mem[p + k]!;
+}
+
 /** What refuses or ends the matter before any offset is looked at: a negative errno, 0 when all is done, 1 to go on. */
 function checkPtrOperands(
   env: VerifierEnv,
@@ -322,17 +334,17 @@ export function adjustPtrMinMaxVals(
   const opcode = env.insns.code[i]! & 0xf0;
   const go = checkPtrOperands(env, i, mem, p, offMem, off);
   if (go <= 0) return go;
-  if (d !== p) copyReg(mem, d, mem, p);
   if (!checkRegSaneOffset(env, offMem, off, type) || !checkRegSaneOffset(env, mem, p, type)) return -Errno.EINVAL;
+  if (d !== p) becomePointer(mem, d, p);
+  // Pointers have no 32-bit bounds.
+  markReg32Unbounded(mem, d);
 
   const sanitize = sanitizeNeeded(opcode) && !env.bypassSpecV1;
   const info = sanitize ? new SanitizeInfo() : null;
   if (info !== null) {
     const reason = sanitizePtrAlu(env, i, mem, p, offMem, off, d, info, false);
-    if (reason < 0) return sanitizeErr(env, i, reason, p !== d);
+    if (reason < 0) return sanitizeErr(env, i, reason, d !== p);
   }
-  // Pointers have no 32-bit bounds.
-  markReg32Unbounded(mem, d);
   const err = movePointer(env, i, mem, d, d === p, offMem, off);
   if (err < 0) return err;
   if (!checkRegSaneOffset(env, mem, d, type)) return -Errno.EINVAL;

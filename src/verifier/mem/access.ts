@@ -21,6 +21,7 @@ import { checkPtrAlignment } from "./align.js";
 import { saveAuxPtrType } from "./aux-type.js";
 import { checkBufferAccess, checkTpBufferAccess } from "./buffer.js";
 import { checkCtxMemAccess } from "./ctx.js";
+import { checkPtrToMapAccess } from "./map-ptr.js";
 import {
   bpfMapDirectRead,
   bpfMapIsRdonly,
@@ -193,7 +194,7 @@ function accessOther(
   } else if (base === PTR_TO_BTF_ID && !typeMayBeNull(type)) {
     throw new Unsupported(idx, "access through a pointer to a kernel object");
   } else if (type === CONST_PTR_TO_MAP) {
-    throw new Unsupported(idx, "access to the fields of a map");
+    err = checkPtrToMapAccess(env, regno, off, t);
   } else if (base === PTR_TO_BUF && !typeMayBeNull(type)) {
     return accessBuf(env, regno, off, size, t, value);
   } else if (type === PTR_TO_ARENA) {

@@ -27,7 +27,6 @@ import {
 } from "../../asm/opcode.js";
 import { type VerifierEnv, verbose } from "../env.js";
 import { bpfIsLdimm64 } from "../kinds/insn.js";
-import { insnJump, insnNext } from "../kinds/successors.js";
 import { BPF_LOG_LEVEL2 } from "../log.js";
 import { verboseInsn } from "../state/print.js";
 import { getCallSummary } from "./call-summary.js";
@@ -120,19 +119,20 @@ const useDefs = new ScratchInts();
 
 /** Mirrors compute_live_registers(). */
 export function computeLiveRegisters(env: VerifierEnv): number {
-  const { insns } = env;
+  const { insns, succNext, succJump } = env;
   const live = env.aux.liveRegsBefore;
   const order = env.insnPostorder;
+  const count = env.subprogs[env.subprogCnt]!.postorderStart;
   useDefs.reset(insns.len);
   const table = useDefs.ints;
   for (let i = 0; i < insns.len; i++) table[i] = computeInsnLiveRegs(env, i);
   let changed: boolean;
   do {
     changed = false;
-    for (let k = 0; k < order.length; k++) {
+    for (let k = 0; k < count; k++) {
       const i = order[k]!;
-      const next = insnNext(insns, i);
-      const jump = insnJump(insns, i);
+      const next = succNext[i]!;
+      const jump = succJump[i]!;
       const out = (next >= 0 ? live[next]! : 0) | (jump >= 0 ? live[jump]! : 0);
       const info = table[i]!;
       const before = (out & ~(info >>> 16)) | (info & 0xffff);

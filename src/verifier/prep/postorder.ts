@@ -8,11 +8,20 @@ const EXPLORED = 2;
 
 const state = new ScratchBytes();
 const stack = new ScratchInts();
+/* These three stay in use until the verification ends. */
+const orders = new ScratchInts();
+const nextOf = new ScratchInts();
+const jumpOf = new ScratchInts();
 
 /** The instructions of each function, successors first, one function after the other. Mirrors compute_postorder(). */
 export function computePostorder(env: VerifierEnv): number {
   const { insns } = env;
-  const order = new Int32Array(insns.len);
+  orders.reset(insns.len);
+  nextOf.reset(insns.len);
+  jumpOf.reset(insns.len);
+  const order = orders.ints;
+  const nexts = nextOf.ints;
+  const jumps = jumpOf.ints;
   state.reset(insns.len);
   stack.reset(insns.len + 1);
   const seen = state.bytes;
@@ -32,11 +41,13 @@ export function computePostorder(env: VerifierEnv): number {
         continue;
       }
       const next = insnNext(insns, top);
+      nexts[top] = next;
       if (next >= 0 && seen[next] === 0) {
         todo[depth++] = next;
         seen[next] = DISCOVERED;
       }
       const jump = insnJump(insns, top);
+      jumps[top] = jump;
       if (jump >= 0 && seen[jump] === 0) {
         todo[depth++] = jump;
         seen[jump] = DISCOVERED;
@@ -45,6 +56,8 @@ export function computePostorder(env: VerifierEnv): number {
     } while (depth > 0);
   }
   env.subprogs[env.subprogCnt]!.postorderStart = cur;
-  env.insnPostorder = order.subarray(0, cur);
+  env.insnPostorder = order;
+  env.succNext = nexts;
+  env.succJump = jumps;
   return 0;
 }

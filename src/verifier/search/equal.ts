@@ -86,8 +86,12 @@ function scalarSafe(env: VerifierEnv, om: Int32Array, o: number, cm: Int32Array,
 }
 
 function packetSafe(om: Int32Array, o: number, cm: Int32Array, c: number): boolean {
+  const oldRange = om[o + R_U0]!;
+  const curRange = cm[c + R_U0]!;
+  // Negative ranges say that the pointer is at the packet's end or behind it.
+  const covers = oldRange < 0 || curRange < 0 ? oldRange === curRange : oldRange <= curRange;
   return (
-    om[o + R_U0]! <= cm[c + R_U0]! &&
+    covers &&
     om[o + R_OFF] === cm[c + R_OFF] &&
     checkIds(om[o + R_ID]!, cm[c + R_ID]!) &&
     rangeWithin(om, o, cm, c) &&

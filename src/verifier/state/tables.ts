@@ -36,15 +36,20 @@ export interface FuncInstance {
   mustWriteDropped: boolean;
   /** By frame: LIVE_WORDS words per instruction of the function, null until a mark is made. */
   readonly frames: (Int32Array | null)[];
+  /** By instruction of the function: whether its must-write mask was set once. */
   readonly mustWriteSet: Uint8Array;
+  /** No instruction of the function stands in a loop. */
+  readonly acyclic: boolean;
 }
+
+const writeMasks = new Int32Array(16);
 
 /** Mirrors struct bpf_liveness. */
 export class Liveness {
   readonly instances: FuncInstance[] = [];
   curInstance: FuncInstance | null = null;
   /** Write marks of the current instruction: two words a frame. */
-  readonly writeMasksAcc = new Int32Array(16);
+  readonly writeMasksAcc = writeMasks;
   writeInsnIdx = 0;
   /** The instances that live-slot queries look at, by frame. */
   readonly queryInstances: (FuncInstance | null)[] = [null, null, null, null, null, null, null, null];
@@ -69,4 +74,12 @@ export class BacktrackState {
   readonly regMasks = new Int32Array(8);
   readonly stackLo = new Int32Array(8);
   readonly stackHi = new Int32Array(8);
+
+  /** Wants nothing. Mirrors bt_reset(). */
+  reset(): void {
+    this.frame = 0;
+    this.regMasks.fill(0);
+    this.stackLo.fill(0);
+    this.stackHi.fill(0);
+  }
 }

@@ -44,7 +44,6 @@ import {
   btIsFrameSlotSet,
   btIsRegSet,
   btRegMask,
-  btReset,
   btSetFrameReg,
   btSetFrameSlot,
   btSetReg,
@@ -452,7 +451,7 @@ export function markChainPrecisionRaw(
       else err = backtrackInsn(env, st, i, subseqIdx, getJmpHistEntry(st, history, i));
       if (err === -Errno.ENOTSUPP) {
         markAllScalarsPrecise(env, starting);
-        btReset(bt);
+        bt.reset();
         return 0;
       }
       if (err !== 0) return err;
@@ -473,7 +472,7 @@ export function markChainPrecisionRaw(
   }
   if (!btEmpty(bt)) {
     markAllScalarsPrecise(env, starting);
-    btReset(bt);
+    bt.reset();
   }
   return 0;
 }

@@ -3,14 +3,6 @@ import type { BacktrackState } from "../state/tables.js";
 
 /* The set of registers and stack slots that backtracking is after, as bit masks by frame. */
 
-/** Mirrors bt_reset(). */
-export function btReset(bt: BacktrackState): void {
-  bt.frame = 0;
-  bt.regMasks.fill(0);
-  bt.stackLo.fill(0);
-  bt.stackHi.fill(0);
-}
-
 /** Mirrors bt_empty(). */
 export function btEmpty(bt: BacktrackState): boolean {
   let mask = 0;

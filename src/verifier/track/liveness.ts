@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { VerifierEnv } from "../env.js";
 import { verbose } from "../env.js";
-import { insnJump, insnNext } from "../kinds/successors.js";
 import { BPF_LOG_LEVEL2 } from "../log.js";
 import { bpfFindContainingSubprog } from "../state/subprog.js";
 import {
@@ -32,6 +31,11 @@ function sameCallsites(a: FuncInstance, callsites: readonly number[], curframe: 
 const chainCallsites: number[] = [];
 const chainStarts: number[] = [];
 
+function isAcyclic(env: VerifierEnv, start: number, cnt: number): boolean {
+  for (let i = start; i < start + cnt; i++) if (env.aux.scc[i] !== 0) return false;
+  return true;
+}
+
 function lookupByChain(
   env: VerifierEnv,
   callsites: readonly number[],
@@ -53,6 +57,7 @@ function lookupByChain(
     mustWriteDropped: false,
     frames: new Array<Int32Array | null>(curframe + 1).fill(null),
     mustWriteSet: new Uint8Array(insnCnt),
+    acyclic: isAcyclic(env, env.subprogs[subprog]!.start, insnCnt),
   };
   instances.push(instance);
   return instance;
@@ -67,6 +72,26 @@ function lookupInstance(env: VerifierEnv, st: VerifierState, frameno: number): F
   return lookupByChain(env, chainCallsites, chainStarts, frameno);
 }
 
+/** Arrays of masks that earlier verifications used. */
+const spareMasks: Int32Array[] = [];
+const SPARE_LIMIT = 64;
+
+function takeMasks(words: number): Int32Array {
+  const spare = spareMasks.pop();
+  if (spare === undefined || spare.length < words) return new Int32Array(Math.max(words, 1024));
+  return spare.fill(0, 0, words);
+}
+
+/** Keeps the arrays for the next verification. Mirrors bpf_stack_liveness_free(). */
+export function bpfStackLivenessFree(env: VerifierEnv): void {
+  for (const instance of env.liveness.instances) {
+    for (const masks of instance.frames) {
+      if (masks !== null && spareMasks.length < SPARE_LIMIT) spareMasks.push(masks);
+    }
+  }
+  env.liveness.instances.length = 0;
+}
+
 function relativeIdx(instance: FuncInstance, insnIdx: number): number {
   return insnIdx - instance.spStarts[instance.curframe]!;
 }
@@ -74,7 +99,7 @@ function relativeIdx(instance: FuncInstance, insnIdx: number): number {
 function allocFrameMasks(instance: FuncInstance, frame: number): Int32Array {
   let masks = instance.frames[frame];
   if (masks == null) {
-    masks = new Int32Array(instance.insnCnt * LIVE_WORDS);
+    masks = takeMasks(instance.insnCnt * LIVE_WORDS);
     instance.frames[frame] = masks;
   }
   return masks;
@@ -200,10 +225,10 @@ function logMaskChange(
   verbose(env, "\n");
 }
 
-/** One instruction of the data-flow pass; whether anything changed. Mirrors update_insn(). */
-function updateInsn(env: VerifierEnv, instance: FuncInstance, frame: number, insnIdx: number): boolean {
-  const next = insnNext(env.insns, insnIdx);
-  const jump = insnJump(env.insns, insnIdx);
+/** One instruction of the data-flow pass, logging what changes; whether anything did. Mirrors update_insn(). */
+function updateInsnLogged(env: VerifierEnv, instance: FuncInstance, frame: number, insnIdx: number): boolean {
+  const next = env.succNext[insnIdx]!;
+  const jump = env.succJump[insnIdx]!;
   if (next < 0 && jump < 0) return false;
   const masks = instance.frames[frame]!;
   const start = instance.spStarts[instance.curframe]!;
@@ -229,10 +254,7 @@ function updateInsn(env: VerifierEnv, instance: FuncInstance, frame: number, ins
   accHi |= writeHi;
   const beforeLo = (afterLo & ~writeLo) | readLo;
   const beforeHi = (afterHi & ~writeHi) | readHi;
-  if (
-    (env.log.level & BPF_LOG_LEVEL2) !== 0 &&
-    ((readLo | readHi | writeLo | writeHi) !== 0 || insnIdx === start || env.aux.prunePoint[insnIdx] !== 0)
-  ) {
+  if ((readLo | readHi | writeLo | writeHi) !== 0 || insnIdx === start || env.aux.prunePoint[insnIdx] !== 0) {
     logMaskChange(env, instance, "live", frame, insnIdx, masks, at + LIVE_BEFORE, beforeLo, beforeHi);
     logMaskChange(env, instance, "written", frame, insnIdx, masks, at + LIVE_MUST_WRITE_ACC, accLo, accHi);
   }
@@ -245,6 +267,43 @@ function updateInsn(env: VerifierEnv, instance: FuncInstance, frame: number, ins
   masks[at + LIVE_BEFORE + 1] = beforeHi;
   masks[at + LIVE_MUST_WRITE_ACC] = accLo;
   masks[at + LIVE_MUST_WRITE_ACC + 1] = accHi;
+  return changed;
+}
+
+/** One pass over a frame's masks, without a word. Mirrors update_insn() for every instruction. */
+function updateFrame(env: VerifierEnv, masks: Int32Array, start: number, poStart: number, poEnd: number): boolean {
+  const { insnPostorder, succNext, succJump } = env;
+  let changed = false;
+  for (let k = poStart; k < poEnd; k++) {
+    const i = insnPostorder[k]!;
+    let next = succNext[i]!;
+    let jump = succJump[i]!;
+    if (next < 0) next = jump;
+    if (jump < 0) jump = next;
+    if (next < 0) continue;
+    const at = (i - start) * LIVE_WORDS;
+    const a = (next - start) * LIVE_WORDS;
+    const b = (jump - start) * LIVE_WORDS;
+    for (let half = 0; half < 2; half++) {
+      const write = masks[at + LIVE_MUST_WRITE + half]!;
+      const after = masks[a + LIVE_BEFORE + half]! | masks[b + LIVE_BEFORE + half]!;
+      const before = (after & ~write) | masks[at + LIVE_MAY_READ + half]!;
+      const acc = (masks[a + LIVE_MUST_WRITE_ACC + half]! & masks[b + LIVE_MUST_WRITE_ACC + half]!) | write;
+      if (before !== masks[at + LIVE_BEFORE + half] || acc !== masks[at + LIVE_MUST_WRITE_ACC + half]) {
+        masks[at + LIVE_BEFORE + half] = before;
+        masks[at + LIVE_MUST_WRITE_ACC + half] = acc;
+        changed = true;
+      }
+    }
+  }
+  return changed;
+}
+
+function updateFrameLogged(env: VerifierEnv, instance: FuncInstance, frame: number, from: number, to: number): boolean {
+  let changed = false;
+  for (let i = from; i < to; i++) {
+    if (updateInsnLogged(env, instance, frame, env.insnPostorder[i]!)) changed = true;
+  }
   return changed;
 }
 
@@ -284,19 +343,28 @@ function updateInstance(env: VerifierEnv, instance: FuncInstance): void {
   const subprog = bpfFindContainingSubprog(env, instance.spStarts[instance.curframe]!);
   const poStart = env.subprogs[subprog]!.postorderStart;
   const poEnd = env.subprogs[subprog + 1]!.postorderStart;
+  const logged = (env.log.level & BPF_LOG_LEVEL2) !== 0;
+  const start = instance.spStarts[instance.curframe]!;
   let cnt = 0;
   let changed: boolean;
   do {
     cnt++;
     changed = false;
     for (let frame = 0; frame <= instance.curframe; frame++) {
-      if (instance.frames[frame] == null) continue;
-      for (let i = poStart; i < poEnd; i++) {
-        if (updateInsn(env, instance, frame, env.insnPostorder[i]!)) changed = true;
-      }
+      const masks = instance.frames[frame];
+      if (masks == null) continue;
+      const any = logged
+        ? updateFrameLogged(env, instance, frame, poStart, poEnd)
+        : updateFrame(env, masks, start, poStart, poEnd);
+      if (any) changed = true;
+    }
+    // Successors come first: without a loop the second pass finds nothing new.
+    if (changed && instance.acyclic) {
+      cnt++;
+      break;
     }
   } while (changed);
-  if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
+  if (logged) {
     verbose(env, `${fmtCallchain(instance)} live stack update done in ${cnt} iterations\n`);
   }
   if (instance.curframe > 0) propagateToOuterInstance(env, instance);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { VerifierEnv } from "../env.js";
-import { insnJump, insnNext } from "../kinds/successors.js";
 
 /* Loops of the control flow, as its strongly connected components (Tarjan's algorithm, without recursion). */
 
@@ -62,13 +61,13 @@ class Walk {
 
   /** A successor not met yet, or -1 when what they reach is known of all. */
   private visitSuccessors(w: number): number {
-    const { insns } = this.env;
-    const next = insnNext(insns, w);
+    const { succNext, succJump } = this.env;
+    const next = succNext[w]!;
     if (next >= 0) {
       if (pre[next] === 0) return next;
       if (low[next]! < low[w]!) low[w] = low[next]!;
     }
-    const jump = insnJump(insns, w);
+    const jump = succJump[w]!;
     if (jump >= 0) {
       if (pre[jump] === 0) return jump;
       if (low[jump]! < low[w]!) low[w] = low[jump]!;
@@ -78,8 +77,8 @@ class Walk {
 
   /** Everything above `w` on the stack is one component with it: a loop, unless it is `w` alone without an edge to itself. */
   private popComponent(w: number): void {
-    const { insns, aux } = this.env;
-    const isLoop = stack[this.stackSize - 1] !== w || insnNext(insns, w) === w || insnJump(insns, w) === w;
+    const { succNext, succJump, aux } = this.env;
+    const isLoop = stack[this.stackSize - 1] !== w || succNext[w] === w || succJump[w] === w;
     let t: number;
     do {
       t = stack[--this.stackSize]!;
