@@ -146,10 +146,6 @@ export function simplify(op: BinaryOp, bits: 32 | 64, value: bigint): Simplified
     case "xor":
       if (value === 0n) return { kind: "same" };
       return op === "or" && value === ones ? { kind: "constant", value } : undefined;
-    case "lsh":
-    case "rsh":
-    case "arsh":
-      return value === 0n ? { kind: "same" } : undefined;
     case "and":
       if (value === ones) return { kind: "same" };
       return value === 0n ? { kind: "constant", value } : undefined;
@@ -165,6 +161,9 @@ export function simplify(op: BinaryOp, bits: 32 | 64, value: bigint): Simplified
     case "sdiv":
       return value === 1n ? { kind: "same" } : undefined;
     case "smod":
+    case "lsh":
+    case "rsh":
+    case "arsh":
       return undefined;
     default:
       throw new BugError(`no such operation: ${op satisfies never}`);
@@ -174,4 +173,8 @@ export function simplify(op: BinaryOp, bits: 32 | 64, value: bigint): Simplified
 /** Whether operands may be exchanged. */
 export function isCommutative(op: BinaryOp): boolean {
   return op === "add" || op === "mul" || op === "and" || op === "or" || op === "xor";
+}
+
+export function isShift(op: BinaryOp): boolean {
+  return op === "lsh" || op === "rsh" || op === "arsh";
 }

@@ -3,7 +3,7 @@ import { foldBinary } from "./arith.js";
 import type { Code, LoopControl, Operand } from "./code.js";
 import { Condition, type Test } from "./condition.js";
 import { defineHelpers, type Helpers, PROGRAM_TYPES, type ProgramKind } from "./helpers.js";
-import { CODE, MEMORY, type Memory, type Scope } from "./internals.js";
+import { CODE, type CompileError, MEMORY, type Memory, type Scope } from "./internals.js";
 import { fill, type Init, type Place, stackPlace } from "./places.js";
 import type { MaybeNull } from "./pointers.js";
 import { type PrintArg, printk } from "./printk.js";
@@ -26,6 +26,11 @@ export type { LoopControl } from "./code.js";
 
 /** What `p.if` takes: a comparison, or an integer that is true when it is not 0. */
 export type ConditionArg = Condition | AnyInt | boolean;
+
+/** What a callback that stands for a block may answer: nothing that counts. */
+export type BlockResult =
+  // biome-ignore lint/suspicious/noConfusingVoidType: callbacks without a return statement are meant.
+  void | AnyInt | CompileError<"the result of this callback is ignored: a program ends with p.return(result)">;
 
 /** What `p.for` may be told. */
 export interface ForOptions {
@@ -91,15 +96,17 @@ export class ProgramBuilder implements Scope {
   }
 
   /** Does one thing or the other while the program runs; both callbacks are called once, here and now. */
-  if(condition: ConditionArg, then: () => void, otherwise: () => void = () => {}): void {
-    this[CODE].mark();
-    this[CODE].ifElse(this.#test(condition), then, otherwise);
+  if(condition: ConditionArg, then: () => BlockResult, otherwise: () => BlockResult = () => {}): void {
+    const code = this[CODE];
+    code.mark();
+    code.ifElse(this.#test(condition), block(code, then), block(code, otherwise));
   }
 
   /** Checks a pointer: `then` gets what it points to, `otherwise` stands for null. */
-  ifNotNull<T>(pointer: MaybeNull<T>, then: (value: T) => void, otherwise: () => void = () => {}): void {
-    this[CODE].mark();
-    pointer.branch(then, otherwise);
+  ifNotNull<T>(pointer: MaybeNull<T>, then: (value: T) => BlockResult, otherwise: () => BlockResult = () => {}): void {
+    const code = this[CODE];
+    code.mark();
+    pointer.branch((value) => block(code, () => then(value))(), block(code, otherwise));
   }
 
   /** One of two values. Both are computed in any case. */
@@ -115,7 +122,7 @@ export class ProgramBuilder implements Scope {
    * Counts from 0 to `count` - 1. The verifier walks every round, so keep loops short; a count known at run time
    * only needs `max`, unless the verifier sees a bound.
    */
-  for(count: IntArg, body: (i: Int<"u32">, loop: LoopControl) => void, options: ForOptions = {}): void {
+  for(count: IntArg, body: (i: Int<"u32">, loop: LoopControl) => BlockResult, options: ForOptions = {}): void {
     const code = this[CODE];
     code.mark();
     const limit = this.#loopLimit(count, options.max);
@@ -123,7 +130,7 @@ export class ProgramBuilder implements Scope {
     const isLess = (): Test => Condition.testOf(i.lt(new Value(code, u32, limit)));
     code.loop({
       head: (inside, out) => code.branch("value" in limit ? firstRound(limit) : isLess(), inside, out),
-      body: (control) => body(i, control),
+      body: (control) => block(code, () => body(i, control))(),
       step: (head, out, inside) => {
         i.set(i.add(1));
         // A fixed count needs no test before the first round, so that the test stands at the end only.
@@ -164,6 +171,15 @@ export class ProgramBuilder implements Scope {
     this[CODE].mark();
     printk(this[CODE], this[CODE].routine.name, format, values);
   }
+}
+
+/** A callback, watched: a number that it answers was meant to end the program. */
+function block(code: Code, body: () => unknown): () => void {
+  return () => {
+    const result = body();
+    if (typeof result !== "number" && typeof result !== "bigint") return;
+    throw code.fail(`the result ${result} of this callback is ignored: a program ends with p.return(${result})`);
+  };
 }
 
 function firstRound(limit: { readonly value: bigint }): Test {

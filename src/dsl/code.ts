@@ -6,6 +6,7 @@ import {
   foldBinary,
   foldCompare,
   isCommutative,
+  isShift,
   mirrored,
   pattern,
   simplify,
@@ -192,6 +193,7 @@ export class Code {
   /** `left op right`, both of this width already. */
   binary(op: BinaryOp, bits: 32 | 64, left: Operand, right: Operand): Operand {
     if ("value" in left && "value" in right) return { value: foldBinary(op, bits, left.value, right.value) };
+    if ("value" in right && isShift(op)) return this.#shift(op, bits, left, right.value & BigInt(bits - 1));
     if ("value" in left && isCommutative(op)) return this.binary(op, bits, right, left);
     if ("value" in right && "reg" in left) {
       const cheaper = simplify(op, bits, right.value);
@@ -199,7 +201,20 @@ export class Code {
       if (cheaper?.kind === "constant") return { value: cheaper.value };
       if (cheaper?.kind === "other") return this.binary(cheaper.op, bits, left, { value: cheaper.value });
     }
-    return { reg: this.#alu(op, bits, this.toReg(left), this.toSource(right, bits)) };
+    return { reg: this.#alu(op, bits, this.toReg(left), this.#divisor(op, bits, right)) };
+  }
+
+  /** Shifts by an immediate below the width: the verifier refuses larger ones. */
+  #shift(op: BinaryOp, bits: 32 | 64, left: Operand, count: bigint): Operand {
+    if (count === 0n) return left;
+    return { reg: this.#alu(op, bits, this.toReg(left), { imm: Number(count) }) };
+  }
+
+  /** The right operand. The verifier refuses a division by the immediate 0, not one by a register that holds it. */
+  #divisor(op: BinaryOp, bits: 32 | 64, right: Operand): Source {
+    const isZero = "value" in right && right.value === 0n;
+    const divides = op === "div" || op === "mod" || op === "sdiv" || op === "smod";
+    return isZero && divides ? { reg: this.toReg(right) } : this.toSource(right, bits);
   }
 
   negate(bits: 32 | 64, operand: Operand): Operand {

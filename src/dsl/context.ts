@@ -5,14 +5,14 @@ import { kprobeCtx, type PtReg, ptRegsRole, rawTracepointCtx, socketFilterCtx, x
 import type { CtxField, CtxLayout } from "../kernel/ctx/types.js";
 import { BugError } from "../util/errors.js";
 import type { Code, Mem } from "./code.js";
-import { CODE, type Memory, type Scope } from "./internals.js";
+import { CODE, type Scope } from "./internals.js";
 import { makePlace, type Place } from "./places.js";
 import { type Nullable, nullable } from "./pointers.js";
 import { type CType, type IntName, type IntType, u8, u16, u32, u64 } from "./types.js";
 import { coerce, type Int, type IntArg, IntPlace, isInt, Value } from "./values.js";
 
 /** An integer that can be read only. */
-export type ReadOnlyInt<N extends IntName> = Int<N> & Memory & Pick<IntPlace<N>, "get">;
+export type ReadOnlyInt<N extends IntName> = Int<N> & Pick<IntPlace<N>, "get">;
 
 /** A place inside the context. */
 export function contextMem(code: Code, offset: number): Mem {
@@ -20,7 +20,7 @@ export function contextMem(code: Code, offset: number): Mem {
     base: { reg: code.ctx },
     offset,
     align: 8,
-    readOnly: "a program's context cannot be written here",
+    readOnly: "a program's context can neither be written nor given to a helper: copy what is needed first",
   };
 }
 

@@ -247,6 +247,7 @@ class Arguments {
       throw this.#fail(`expects memory as argument ${this.#next}, got ${describeValue(memory)}`);
     }
     const { mem, size } = memory[MEMORY];
+    code.checkWritable(mem);
     if (fixedSize > size) throw this.#fail(`needs ${fixedSize} bytes as argument ${this.#next}, got ${size}`);
     const bytes: IntArg = memory instanceof SizedMemory ? memory.bytes : size;
     const address = code.addressOf(mem);

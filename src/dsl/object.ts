@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { BtfBuilder } from "../btf/builder.js";
+import { licenseIsGplCompatible } from "../kernel/license.js";
 import type { DataSpec, DataVariable, FunctionSpec, LineSpec, MapSpec, ObjectSpec, Ref } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import type { Surroundings } from "./code.js";
 import { type Emitted, emitRoutine, StackOverflow } from "./codegen/emit.js";
 import type { Symbol64 } from "./codegen/ir.js";
+import type { ContextType } from "./context-btf.js";
 import { MAP } from "./internals.js";
 import { AnyMap } from "./maps.js";
 import { errorAt, mapPosition, type SourceMapper } from "./position.js";
@@ -42,16 +44,6 @@ export interface ObjectDecl {
    */
   build(options?: BuildOptions): ObjectSpec;
 }
-
-/** Licences under which a program may call GPL-only helpers: license_is_gpl_compatible() of the kernel. */
-const GPL_COMPATIBLE: ReadonlySet<string> = new Set([
-  "GPL",
-  "GPL v2",
-  "GPL and additional rights",
-  "Dual BSD/GPL",
-  "Dual MIT/GPL",
-  "Dual MPL/GPL",
-]);
 
 const RODATA = ".rodata";
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
@@ -124,11 +116,11 @@ class ObjectBuild {
   #function(program: ProgramDecl): FunctionSpec {
     const surroundings: Surroundings = {
       mapper: this.#options.sources,
-      gpl: GPL_COMPATIBLE.has(this.#parts.license),
+      gpl: licenseIsGplCompatible(this.#parts.license),
       useMap: (map, fail) => this.#useMap(map, fail),
       useString: (name, text) => this.#data.add(name, text),
     };
-    const routine = program.write(surroundings, this.#options.tracepoints);
+    const { routine, contextType } = program.write(surroundings, this.#options.tracepoints);
     const at = routine.blocks[0]?.body[0]?.at ?? null;
     const { insns, refs, lines } = this.#emit(program.name, () => emitRoutine(routine), at);
     return {
@@ -138,7 +130,7 @@ class ObjectBuild {
       insns,
       refs: refs.map(({ insn, value }): Ref => ({ ...value, insn })),
       lines: lines.map(({ insn, value }): LineSpec => ({ ...mapPosition(value, this.#options.sources), insn })),
-      btfFuncId: this.#btfFunc(program.name),
+      btfFuncId: this.#btfFunc(program.name, contextType),
     };
   }
 
@@ -158,9 +150,9 @@ class ObjectBuild {
     }
   }
 
-  #btfFunc(name: string): number {
+  #btfFunc(name: string, contextType: ContextType): number {
     const btf = this.#btf;
-    const proto = btf.funcProto(btf.int("int"), [{ name: "ctx", type: btf.ptr(0) }]);
+    const proto = btf.funcProto(btf.int("int"), [{ name: "ctx", type: btf.ptr(contextType(btf)) }]);
     return btf.func(name, proto, "global");
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { kprobeCtx, socketFilterCtx, xdpCtx } from "../kernel/ctx/index.js";
 import { InputError } from "../util/errors.js";
 import { newBuilder, type Program } from "./builder.js";
 import { Code, type Surroundings } from "./code.js";
@@ -10,6 +11,7 @@ import {
   socketFilterContext,
   XdpContext,
 } from "./context.js";
+import { type ContextType, layoutType, rawTracepointType } from "./context-btf.js";
 import type { ProgramKind } from "./helpers.js";
 import type { CompileError } from "./internals.js";
 import { callerPosition, type Position } from "./position.js";
@@ -29,7 +31,20 @@ export interface ProgramDecl {
   /** ELF section, which says where the program is attached. */
   readonly section: string;
   /** @internal Runs the callback. */
-  write(surroundings: Surroundings, tracepoints?: TracepointResolver): Routine;
+  write(surroundings: Surroundings, tracepoints?: TracepointResolver): WrittenProgram;
+}
+
+/** What a program's callback wrote. */
+interface WrittenProgram {
+  readonly routine: Routine;
+  /** What its `ctx` points to. */
+  readonly contextType: ContextType;
+}
+
+/** A context as the callback gets it, and the type of its memory. */
+interface Context<Ctx> {
+  readonly value: Ctx;
+  readonly type: ContextType;
 }
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -38,7 +53,7 @@ interface Parts<Kind extends ProgramKind, Ctx> {
   readonly kind: Kind;
   readonly name: string;
   readonly section: string;
-  readonly context: (code: Code, tracepoints?: TracepointResolver) => Ctx;
+  readonly context: (code: Code, tracepoints?: TracepointResolver) => Context<Ctx>;
   readonly body: (p: Program<Kind>, ctx: Ctx) => Result;
 }
 
@@ -51,9 +66,10 @@ function program<Kind extends ProgramKind, Ctx>({ kind, name, section, context, 
     section,
     write(surroundings, tracepoints) {
       const code = new Code(name, at, surroundings);
-      const result: unknown = body(newBuilder(kind, code), context(code, tracepoints));
+      const { value, type } = context(code, tracepoints);
+      const result: unknown = body(newBuilder(kind, code), value);
       code.return(coerce(code, checkResult(code, result), s64));
-      return code.finish();
+      return { routine: code.finish(), contextType: type };
     },
   };
 }
@@ -101,10 +117,20 @@ export function tracepoint(
     kind: "tracepoint",
     name,
     section: `tracepoint/${path}`,
-    context: (code, tracepoints) => tracepointContext(code, path, fields, tracepoints),
+    context: (code, tracepoints) => tracepointContext(code, path, fields, tracepoints) as Context<unknown>,
     body: body as (p: Program<"tracepoint">, ctx: unknown) => Result,
   });
 }
+
+const rawTracepointContext = (code: Code): Context<RawTracepointContext> => ({
+  value: new RawTracepointContext(code),
+  type: rawTracepointType,
+});
+
+const kprobeContext = (code: Code): Context<KprobeContext> => ({
+  value: new KprobeContext(code),
+  type: layoutType(kprobeCtx),
+});
 
 /**
  * A program at a raw tracepoint, which gets the arguments as the kernel's code passes them.
@@ -116,7 +142,7 @@ export function rawTracepoint(
   body: (p: Program<"rawTracepoint">, ctx: RawTracepointContext) => Result,
 ): ProgramDecl {
   const section = `raw_tracepoint/${event}`;
-  return program({ kind: "rawTracepoint", name, section, context: (code) => new RawTracepointContext(code), body });
+  return program({ kind: "rawTracepoint", name, section, context: rawTracepointContext, body });
 }
 
 /** A program at the entry of a kernel function. */
@@ -126,7 +152,7 @@ export function kprobe(
   body: (p: Program<"kprobe">, ctx: KprobeContext) => Result,
 ): ProgramDecl {
   const section = `kprobe/${func}`;
-  return program({ kind: "kprobe", name, section, context: (code) => new KprobeContext(code), body });
+  return program({ kind: "kprobe", name, section, context: kprobeContext, body });
 }
 
 /** A program at the return of a kernel function. */
@@ -136,7 +162,7 @@ export function kretprobe(
   body: (p: Program<"kprobe">, ctx: KprobeContext) => Result,
 ): ProgramDecl {
   const section = `kretprobe/${func}`;
-  return program({ kind: "kprobe", name, section, context: (code) => new KprobeContext(code), body });
+  return program({ kind: "kprobe", name, section, context: kprobeContext, body });
 }
 
 /** A program on a socket: its result says how many bytes of a packet the socket gets, 0 for none. */
@@ -144,10 +170,12 @@ export function socketFilter(
   name: string,
   body: (p: Program<"socketFilter">, ctx: SocketFilterContext) => IntArg,
 ): ProgramDecl {
-  return program({ kind: "socketFilter", name, section: "socket", context: socketFilterContext, body });
+  const context = (code: Code) => ({ value: socketFilterContext(code), type: layoutType(socketFilterCtx) });
+  return program({ kind: "socketFilter", name, section: "socket", context, body });
 }
 
 /** A program at a network interface, before anything else sees a packet: its result is an `XdpAction`. */
 export function xdp(name: string, body: (p: Program<"xdp">, ctx: XdpContext) => IntArg): ProgramDecl {
-  return program({ kind: "xdp", name, section: "xdp", context: (code) => new XdpContext(code), body });
+  const context = (code: Code) => ({ value: new XdpContext(code), type: layoutType(xdpCtx) });
+  return program({ kind: "xdp", name, section: "xdp", context, body });
 }

@@ -3,6 +3,7 @@ import { commonTracepoints } from "../kernel/tracepoint-table.js";
 import type { TracepointField, TracepointFormat } from "../kernel/tracepoints.js";
 import type { Code } from "./code.js";
 import { contextMem } from "./context.js";
+import { type ContextType, tracepointType } from "./context-btf.js";
 import { CODE, MEMORY } from "./internals.js";
 import { makePlace } from "./places.js";
 import type { DynamicField } from "./tracepoint-types.js";
@@ -52,7 +53,7 @@ function assumedFormat(path: string, fields: Fields): TracepointFormat {
     end = offset + type.size;
     return { name, type: type.cName, offset, size: type.size, signed: false, isDynamic: false };
   });
-  return { name: path, id: 0, fields: placed };
+  return { name: path.slice(path.indexOf("/") + 1), id: 0, fields: placed };
 }
 
 /** The format of a tracepoint: the machine's own, else the table's, else what the program says. */
@@ -77,14 +78,18 @@ function checkDeclared(code: Code, path: string, name: string, type: CType<unkno
   );
 }
 
-/** The object that stands for a tracepoint's context. */
+/** The object that stands for a tracepoint's context, and its type. */
 export function tracepointContext(
   code: Code,
   path: string,
   declared: Fields | null,
   resolve?: TracepointResolver,
-): object {
+): { readonly value: object; readonly type: ContextType } {
   const format = formatOf(code, path, declared, resolve);
+  return { value: contextObject(code, path, format, declared), type: tracepointType(format) };
+}
+
+function contextObject(code: Code, path: string, format: TracepointFormat, declared: Fields | null): object {
   const context = { [CODE]: code, [MEMORY]: { mem: contextMem(code, 0), size: 0, type: null } };
   const define = (name: string, get: () => unknown): void => {
     Object.defineProperty(context, name, { enumerable: true, get });

@@ -118,6 +118,8 @@ export abstract class Int<N extends IntName = IntName> implements AnyInt {
     const word = this.#meet(other);
     const left = this.#value(word);
     const right = this.#argument(other, word, rule);
+    if ((op === "div" || op === "mod") && !isInt(other) && BigInt(other) === 0n)
+      throw this[CODE].fail("division by zero");
     const result = this[CODE].binary(word.signed ? signedOp : op, word.bits, left, right);
     return new Value(this[CODE], wordType(word), result) as unknown as Computed<N, A>;
   }
@@ -129,7 +131,8 @@ export abstract class Int<N extends IntName = IntName> implements AnyInt {
     const left = this.#value(word);
     let right: Operand;
     if (isInt(count)) {
-      right = code.convert(count[READ](), count.type, u32);
+      // The machine looks at the lowest bits only, which every conversion leaves alone.
+      right = count[READ]();
     } else {
       if (count < 0 || count >= word.bits) {
         throw code.fail(`a shift of ${word.bits} bits goes from 0 to ${word.bits - 1}, got ${count}`);

@@ -223,5 +223,7 @@ export function emitRoutine(routine: Routine): Emitted {
   dropDeadCode(routine);
   tidyBlocks(routine);
   allocateRegisters(routine);
+  // Copies that turned out to be none may have left blocks empty.
+  tidyBlocks(routine);
   return new Emitter().run(placeBlocks(routine));
 }
