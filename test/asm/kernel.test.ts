@@ -26,7 +26,10 @@ const recorded = Object.entries(recording.probes).map(([hex, [text, complaint]])
   const [insn, next] = decodeInsns(Buffer.from(hex, "hex"));
   return { hex, insn: insn!, next, text, complaint };
 });
-const noBpf = whyNoBpf() ?? false;
+/** Other kernels print otherwise: older ones lack the list of live registers, newer ones know more instructions. */
+const minor = recording.release.split(".", 2).join(".");
+const isSameMinor = release().split(".", 2).join(".") === minor;
+const noBpf = whyNoBpf() ?? (isSameMinor ? false : `skipped: this is Linux ${release()}, not ${minor}`);
 
 t.test("disassembly is the recorded kernel's, byte for byte", async (t) => {
   const printed = recorded.filter(({ text }) => text !== null);
