@@ -3,15 +3,22 @@
 /*
  * Compares the mirror's verdicts and logs with a kernel's:
  *
- *   npm run parity -- FILE.jsonl [--all] [--only TEXT] [--log]
+ *   npm run parity -- examples | FILE.jsonl [--all] [--only TEXT] [--log]
  *
- * FILE.jsonl holds load records with kernel answers. Differences are listed with their first differing
+ * FILE.jsonl holds load records with kernel answers; `examples` builds the programs of examples/ and puts
+ * them before the running kernel. Differences are listed with their first differing
  * line: the first 40 of them, or --all. --only takes records whose id holds TEXT, --log prints both logs.
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { readRecord } from "../src/model/record.js";
+import { fileURLToPath } from "node:url";
+import { readInput } from "../src/cli/input.js";
+import { readRecord, writeRecord } from "../src/model/record.js";
+import { resolveObject } from "../src/object/resolve.js";
+import { bpfPermission } from "../src/syscall/permissions.js";
 import { InputError } from "../src/util/errors.js";
+import { askKernel } from "../test/support/kernel-answer.js";
 import { judge, mask, type Parity } from "../test/support/parity.js";
 
 const LISTED = 40;
@@ -57,9 +64,26 @@ function describe({ id, result, kernel, sameVerdict, difference }: Parity): stri
   return lines.join("\n");
 }
 
-async function compareRecords(file: string, only: string, showLogs: boolean): Promise<Tally> {
+/** The records of a file, as text. */
+function recordsOf(file: string): AsyncIterable<string> {
+  return createInterface({ input: createReadStream(file) });
+}
+
+/** The programs of examples/ with the running kernel's answers, as text. */
+async function* examples(): AsyncIterable<string> {
+  const directory = fileURLToPath(new URL("../examples", import.meta.url));
+  for (const name of readdirSync(directory).sort()) {
+    if (!name.endsWith(".ts")) continue;
+    const { spec } = await readInput(join(directory, name));
+    for (const program of resolveObject(spec).programs) {
+      yield writeRecord({ id: `${name}/${program.name}`, load: program.load, kernel: askKernel(program.load) });
+    }
+  }
+}
+
+async function compare(records: AsyncIterable<string>, only: string, showLogs: boolean): Promise<Tally> {
   const tally = new Tally();
-  for await (const line of createInterface({ input: createReadStream(file) })) {
+  for await (const line of records) {
     if (line === "") continue;
     let id = "?";
     try {
@@ -82,10 +106,12 @@ const at = args.indexOf("--only");
 const only = at < 0 ? "" : (args[at + 1] ?? "");
 const file = args.find((arg, i) => !arg.startsWith("--") && (at < 0 || i !== at + 1));
 if (file === undefined) {
-  console.error("usage: npm run parity -- FILE.jsonl [--all] [--only TEXT] [--log]");
+  console.error("usage: npm run parity -- examples | FILE.jsonl [--all] [--only TEXT] [--log]");
   process.exitCode = 2;
+} else if (file === "examples" && !bpfPermission().permitted) {
+  console.log("skipped: no bpf(2)");
 } else {
-  const tally = await compareRecords(file, only, args.includes("--log"));
+  const tally = await compare(file === "examples" ? examples() : recordsOf(file), only, args.includes("--log"));
   tally.print(args.includes("--all"));
   if (tally.differences.length > 0) process.exitCode = 1;
 }

@@ -108,8 +108,10 @@ function keepPackagesOutside(build: import("esbuild").PluginBuild): void {
     if (args.path.startsWith("node:")) return { path: args.path, external: true };
     const own = /^bpfsmith(?:\/([a-z]+))?$/.exec(args.path);
     if (own !== null) {
-      const path = join(ownRoot, own[1] ?? "", "index.js");
-      return existsSync(path) ? { path: pathToFileURL(path).href, external: true } : undefined;
+      // When bpfsmith itself runs from its source, its modules end in .ts.
+      const names = ["index.js", "index.ts"].map((name) => join(ownRoot, own[1] ?? "", name));
+      const path = names.find((name) => existsSync(name));
+      return path === undefined ? undefined : { path: pathToFileURL(path).href, external: true };
     }
     const found = await build.resolve(args.path, {
       kind: args.kind,

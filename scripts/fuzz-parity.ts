@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+
+/*
+ * Puts random programs before the running kernel and before the mirror, and lists where they disagree:
+ *
+ *   npm run fuzz:parity -- [--seed N] [--count N] [--write FILE.jsonl]
+ *
+ * --seed is the first seed (default: from the clock), --count how many (default 1000). --write keeps the
+ * programs on which they disagree, with the kernel's answers, as load records for `npm run parity`.
+ * Loads are paced. Needs root.
+ */
+import { appendFileSync } from "node:fs";
+import { writeRecord } from "../src/model/record.js";
+import { askKernelOnce } from "../test/support/kernel-answer.js";
+import { judge } from "../test/support/parity.js";
+import { randomProgram } from "../test/support/random-program.js";
+
+function option(name: string, otherwise: number): number {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? otherwise : Number(process.argv[at + 1]);
+}
+
+const seed = option("--seed", Math.floor(Date.now() / 1000));
+const count = option("--count", 1000);
+const writeAt = process.argv.indexOf("--write");
+const out = writeAt < 0 ? undefined : process.argv[writeAt + 1];
+
+let accepted = 0;
+let verdicts = 0;
+let logs = 0;
+for (let i = seed; i < seed + count; i++) {
+  const load = randomProgram(i);
+  const record = { id: `random/${i}`, load, kernel: askKernelOnce(load) };
+  if (record.kernel.errno === 0) accepted++;
+  let said: string;
+  try {
+    const { result, sameVerdict, difference } = judge(record);
+    if (sameVerdict) verdicts++;
+    if (difference === null) logs++;
+    if (sameVerdict && difference === null) continue;
+    const verdict = sameVerdict
+      ? ""
+      : ` kernel errno ${record.kernel.errno}, ours ${result.verdict} ${result.errno} ${result.construct?.what ?? ""}`;
+    said = `${record.id}:${verdict}\n  line ${difference?.line}\n    kernel: ${difference?.kernel}\n    ours:   ${difference?.ours}`;
+  } catch (error) {
+    said = `${record.id}: ${(error as Error).stack}`;
+  }
+  console.log(said);
+  if (out !== undefined) appendFileSync(out, `${writeRecord(record)}\n`);
+}
+console.log(
+  `${count} programs from seed ${seed}, ${accepted} accepted, ${verdicts} identical verdicts, ${logs} identical logs`,
+);
+if (verdicts < count || logs < count) process.exitCode = 1;
