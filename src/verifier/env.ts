@@ -327,6 +327,8 @@ export class VerifierEnv {
   readonly bt = backtrackState;
   /** Instructions in post-order, subprogram after subprogram; see SubprogInfo.postorderStart. */
   insnPostorder = noInts;
+  /** The same instructions in the same ranges, each behind all that it reaches unless both stand in one loop. */
+  insnTopo = noInts;
   /** Where control goes after each instruction, by falling through and by jumping; -1 for nowhere. */
   succNext = noInts;
   succJump = noInts;

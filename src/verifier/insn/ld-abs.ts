@@ -27,12 +27,6 @@ function mayAccessSkb(progType: number): boolean {
 function checkLdAbsOperands(env: VerifierEnv, i: number): number {
   const code = env.insns.code[i]!;
   const state = env.cur();
-  for (let f = state.curframe; f > 0; f--) {
-    if (state.frame[f]!.inCallbackFn) {
-      verbose(env, "cannot use BPF_LD_[ABS|IND] within callback\n");
-      return -Errno.EINVAL;
-    }
-  }
   if (!mayAccessSkb(env.load.progType)) {
     verbose(env, "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
     return -Errno.EINVAL;

@@ -58,6 +58,14 @@ export function checkMapProgCompatibility(env: VerifierEnv, map: VerifierMap, in
       return -Errno.EINVAL;
     }
   }
+  if (hasField(map, "timer") && isTracingProgType(progType)) {
+    verbose(env, "tracing progs cannot use bpf_timer yet\n");
+    return -Errno.EINVAL;
+  }
+  if (hasField(map, "workqueue") && isTracingProgType(progType)) {
+    verbose(env, "tracing progs cannot use bpf_wq yet\n");
+    return -Errno.EINVAL;
+  }
   if (mapType === MapType.STRUCT_OPS) {
     verbose(env, "bpf_struct_ops map cannot be used in prog\n");
     return -Errno.EINVAL;

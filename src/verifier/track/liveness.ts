@@ -272,10 +272,10 @@ function updateInsnLogged(env: VerifierEnv, instance: FuncInstance, frame: numbe
 
 /** One pass over a frame's masks, without a word. Mirrors update_insn() for every instruction. */
 function updateFrame(env: VerifierEnv, masks: Int32Array, start: number, poStart: number, poEnd: number): boolean {
-  const { insnPostorder, succNext, succJump } = env;
+  const { insnTopo, succNext, succJump } = env;
   let changed = false;
   for (let k = poStart; k < poEnd; k++) {
-    const i = insnPostorder[k]!;
+    const i = insnTopo[k]!;
     let next = succNext[i]!;
     let jump = succJump[i]!;
     if (next < 0) next = jump;
@@ -358,11 +358,8 @@ function updateInstance(env: VerifierEnv, instance: FuncInstance): void {
         : updateFrame(env, masks, start, poStart, poEnd);
       if (any) changed = true;
     }
-    // Successors come first: without a loop the second pass finds nothing new.
-    if (changed && instance.acyclic) {
-      cnt++;
-      break;
-    }
+    // In topological order one pass is enough where nothing loops; the log counts the kernel's passes.
+    if (!logged && instance.acyclic) break;
   } while (changed);
   if (logged) {
     verbose(env, `${fmtCallchain(instance)} live stack update done in ${cnt} iterations\n`);

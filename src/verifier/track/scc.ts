@@ -13,6 +13,8 @@ let pre = new Int32Array(0);
 /** Smallest such number that can be reached. */
 let low = new Int32Array(0);
 let dfs = new Int32Array(0);
+/** Every vertex behind those it reaches, as far as loops allow. */
+let topo = new Int32Array(0);
 
 function reset(len: number): void {
   if (room < len) {
@@ -21,6 +23,7 @@ function reset(len: number): void {
     pre = new Int32Array(room);
     low = new Int32Array(room);
     dfs = new Int32Array(room);
+    topo = new Int32Array(room);
   } else {
     pre.fill(0, 0, len);
   }
@@ -30,6 +33,7 @@ class Walk {
   private readonly env: VerifierEnv;
   private stackSize = 0;
   private nextPreorder = 1;
+  private topoSize = 0;
   nextId = 1;
 
   constructor(env: VerifierEnv) {
@@ -77,13 +81,15 @@ class Walk {
 
   /** Everything above `w` on the stack is one component with it: a loop, unless it is `w` alone without an edge to itself. */
   private popComponent(w: number): void {
-    const { succNext, succJump, aux } = this.env;
+    const { succNext, succJump, aux, insns } = this.env;
     const isLoop = stack[this.stackSize - 1] !== w || succNext[w] === w || succJump[w] === w;
     let t: number;
     do {
       t = stack[--this.stackSize]!;
       low[t] = NOT_ON_STACK;
       if (isLoop) aux.scc[t] = this.nextId;
+      // Not the second slot of a 64-bit load: nothing goes there.
+      if (insns.code[t] !== 0) topo[this.topoSize++] = t;
     } while (t !== w);
     if (isLoop) this.nextId++;
   }
@@ -95,5 +101,6 @@ export function computeScc(env: VerifierEnv): number {
   const walk = new Walk(env);
   for (let i = 0; i < env.insns.len; i++) if (pre[i] === 0) walk.run(i);
   env.sccCnt = walk.nextId;
+  env.insnTopo = topo;
   return 0;
 }
