@@ -2,7 +2,7 @@
 // Side by side: attaching against bpftrace, building against clang, verifying against BPF_PROG_LOAD.
 // Run as root after `npm run build`: node bench/startup.mjs [--runs N]
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
@@ -51,7 +51,8 @@ function untilLine(command, args, pattern) {
 
 async function attaching() {
   if (!has("bpftrace")) return console.log("attaching: skipped, bpftrace is not installed");
-  const probe = 'tracepoint:syscalls:sys_enter_execve { printf("%d %d %s %s\\n", pid, uid, comm, str(args->filename)); }';
+  const probe =
+    'tracepoint:syscalls:sys_enter_execve { printf("%d %d %s %s\\n", pid, uid, comm, str(args->filename)); }';
   const script = `${probe} BEGIN { printf("attached\\n"); }`;
   const ours = [];
   const theirs = [];
@@ -64,7 +65,9 @@ async function attaching() {
     bare.push(performance.now() - start);
   }
   row("from exec until attached", ours, theirs, "bpftrace -e");
-  console.log(`  of which ${ms(median(bare))} is \`node -e 0\`; without it the ratio is ${((median(ours) - median(bare)) / median(theirs)).toFixed(2)}`);
+  console.log(
+    `  of which ${ms(median(bare))} is \`node -e 0\`; without it the ratio is ${((median(ours) - median(bare)) / median(theirs)).toFixed(2)}`,
+  );
 }
 
 async function building() {
@@ -97,5 +100,47 @@ async function building() {
   row("building execsnoop.o, as a process (`bpfsmith build`)", process_, theirs, `${compiler} -g -O2`);
 }
 
+async function verifying() {
+  const { bpfPermission, loadBtf, loadProgram } = await import("../dist/syscall/index.js");
+  const permission = bpfPermission();
+  if (!permission.permitted) return console.log(`verifying: skipped: no bpf(2): ${permission.reason}`);
+  const { loadObject } = await import("../dist/load/index.js");
+  const { patchMapFds } = await import("../dist/load/patch.js");
+  const { resolveObject } = await import("../dist/object/index.js");
+  const { verify } = await import("../dist/verifier/index.js");
+  const ratios = [];
+  for (const name of readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))) {
+    const source = await loadSource(join(root, "examples", name));
+    const resolved = resolveObject(source.exports.default.build({ sources: source.positions }));
+    const object = loadObject({ maps: resolved.maps.map(({ load }) => load), programs: resolved.programs });
+    for (const { load } of resolved.programs) {
+      const fds = load.maps.map((map) => [...object.maps.values()].find((entry) => entry.load === map).fd.number);
+      const btf = loadBtf(load.btf, name);
+      const request = { ...load, type: load.progType, flags: load.progFlags, insns: patchMapFds(load, fds), btf };
+      const time = (work) => {
+        const start = performance.now();
+        const result = work();
+        const elapsed = performance.now() - start;
+        result.fd?.close();
+        return elapsed;
+      };
+      for (let i = 0; i < 500; i++) verify(load);
+      const ours = [];
+      const theirs = [];
+      for (let i = 0; i < 100; i++) {
+        ours.push(time(() => verify(load)));
+        // Accepted loads are paced by loadProgram itself; the median does not see the pauses.
+        theirs.push(time(() => loadProgram(request)));
+      }
+      btf.close();
+      row(`verifying ${name} (${load.insns.length / 8} insns), in-process, warm`, ours, theirs, "BPF_PROG_LOAD");
+      ratios.push(median(ours) / median(theirs));
+    }
+    object.close();
+  }
+  console.log(`verifying: median ratio ${median(ratios).toFixed(2)}, worst ${Math.max(...ratios).toFixed(2)}`);
+}
+
 await attaching();
 await building();
+await verifying();
