@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { existsSync, readFileSync, unlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import t from "tap";
 import {
   alu64Imm,
@@ -108,6 +109,32 @@ t.test("tracefs", needsBpf(), (t) => {
   t.match(message("syscalls/sys_enter_exceve"), /no tracepoint syscalls\/sys_enter_exceve \(similar: sys_enter_execve/);
   t.match(message("syscall/sys_enter_execve"), /there is no category syscall \(similar: .*\bsyscalls\b/);
   t.match(message("sched/qqqqqqqqqqqqqqqqqqqqqq"), /no tracepoint sched\/q+; those that it has stand in \/sys\//);
+  t.end();
+});
+
+t.test("tracefs that is not mounted is mounted, or explained", needsBpfAnd("unshare", "setpriv"), (t) => {
+  const script = `
+    import { tracefsRoot, tracepointId } from "./src/link/index.js";
+    try { console.log(tracefsRoot(), tracepointId({ category: "sched", name: "sched_switch" })); }
+    catch (error) { console.log(error.name, error.isPermission, error.message); }`;
+  const run = (prepare: string, prefix: string): string => {
+    const command = `${prepare}; exec ${prefix} "$0" --import tsx --input-type=module -e "$1"`;
+    const cwd = fileURLToPath(new URL("../..", import.meta.url));
+    const env = { ...process.env, HOME: "/nonexistent", NODE_OPTIONS: "" };
+    const options = { encoding: "utf8", cwd, env } as const;
+    return spawnSync("unshare", ["-m", "sh", "-c", command, process.execPath, script], options).stdout.trim();
+  };
+  const unmount = "umount /sys/kernel/tracing /sys/kernel/debug 2>/dev/null";
+  const id = tracepointId({ category: "sched", name: "sched_switch" });
+  t.equal(run(unmount, ""), `/sys/kernel/tracing ${id}`);
+  const nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+  if (run("true", nobody) === "") {
+    t.pass("as another user", { skip: "skipped: another user cannot read this checkout" });
+  } else {
+    t.match(run(unmount, nobody), /^SyscallError true mount of tracefs: EPERM .* needs root: mount -t tracefs/);
+    t.match(run("true", nobody), /^SyscallError true open of \/sys\/.*: EACCES .*run as root$/);
+  }
+  t.match(run("mount -t tmpfs none /sys/kernel", ""), /^InputError undefined this kernel has no tracefs/);
   t.end();
 });
 
