@@ -27,10 +27,11 @@ export type { LoopControl } from "./code.js";
 /** What `p.if` takes: a comparison, or an integer that is true when it is not 0. */
 export type ConditionArg = Condition | AnyInt | boolean;
 
-/** What a callback that stands for a block may answer: nothing that counts. */
-export type BlockResult =
+/** A callback that stands for a block of the program. It is called once, while the program is written. */
+export type Block<Args extends unknown[] = []> = (
+  ...args: Args
   // biome-ignore lint/suspicious/noConfusingVoidType: callbacks without a return statement are meant.
-  void | AnyInt | CompileError<"the result of this callback is ignored: a program ends with p.return(result)">;
+) => void | AnyInt | CompileError<"the result of this callback is ignored: a program ends with p.return(result)">;
 
 /** What `p.for` may be told. */
 export interface ForOptions {
@@ -96,14 +97,14 @@ export class ProgramBuilder implements Scope {
   }
 
   /** Does one thing or the other while the program runs; both callbacks are called once, here and now. */
-  if(condition: ConditionArg, then: () => BlockResult, otherwise: () => BlockResult = () => {}): void {
+  if(condition: ConditionArg, then: Block, otherwise: Block = () => {}): void {
     const code = this[CODE];
     code.mark();
     code.ifElse(this.#test(condition), block(code, then), block(code, otherwise));
   }
 
   /** Checks a pointer: `then` gets what it points to, `otherwise` stands for null. */
-  ifNotNull<T>(pointer: MaybeNull<T>, then: (value: T) => BlockResult, otherwise: () => BlockResult = () => {}): void {
+  ifNotNull<T>(pointer: MaybeNull<T>, then: Block<[value: T]>, otherwise: Block = () => {}): void {
     const code = this[CODE];
     code.mark();
     pointer.branch((value) => block(code, () => then(value))(), block(code, otherwise));
@@ -122,7 +123,7 @@ export class ProgramBuilder implements Scope {
    * Counts from 0 to `count` - 1. The verifier walks every round, so keep loops short; a count known at run time
    * only needs `max`, unless the verifier sees a bound.
    */
-  for(count: IntArg, body: (i: Int<"u32">, loop: LoopControl) => BlockResult, options: ForOptions = {}): void {
+  for(count: IntArg, body: Block<[i: Int<"u32">, loop: LoopControl]>, options: ForOptions = {}): void {
     const code = this[CODE];
     code.mark();
     const limit = this.#loopLimit(count, options.max);

@@ -11,6 +11,7 @@ import type { socketFilter, xdp } from "../kernel/helpers/sets-packet.js";
 import type { kprobe, rawTracepoint, tracepoint } from "../kernel/helpers/sets-tracing.js";
 import { ProgType, progTypeName } from "../kernel/uapi.js";
 import { BugError } from "../util/errors.js";
+import { callHelper, camelCase } from "./call.js";
 import type { Code } from "./code.js";
 import type { Reg } from "./codegen/ir.js";
 import { CODE, isMemory, MEMORY, type Memory, type Scope } from "./internals.js";
@@ -150,10 +151,6 @@ export type Helpers<Kind extends ProgramKind> = WithoutNever<AllMethods<Choices<
 
 /* Run time. */
 
-export function camelCase(name: string): string {
-  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-}
-
 function isSize(type: number | undefined): boolean {
   return type === ArgType.CONST_SIZE || type === ArgType.CONST_SIZE_OR_ZERO;
 }
@@ -268,14 +265,9 @@ function resultType(name: HelperName): IntType {
 }
 
 /** Calls a helper with the user's arguments. */
-function callHelper(code: Code, proto: HelperProto, given: readonly unknown[]): Int | undefined {
+function callMethod(code: Code, proto: HelperProto, given: readonly unknown[]): Int | undefined {
   code.mark();
-  if (proto.gplOnly && !code.surroundings.gpl) {
-    throw code.fail(
-      `${camelCase(proto.name)}() is for programs under a GPL-compatible licence only: give object() license "GPL"`,
-    );
-  }
-  const result = code.call(proto.id, new Arguments(code, proto, given).prepare());
+  const result = callHelper(code, proto.name, new Arguments(code, proto, given).prepare());
   if (proto.retType === RetType.VOID) return undefined;
   const type = resultType(proto.name);
   return new Value(code, type, type.bits === 32 ? code.convert({ reg: result }, u64, type) : { reg: result });
@@ -299,7 +291,7 @@ export function defineHelpers(prototype: object, kind: ProgramKind): void {
     Object.defineProperty(prototype, method, {
       configurable: true,
       value(this: Scope, ...given: unknown[]) {
-        if (proto !== null && why === null) return callHelper(this[CODE], proto, given);
+        if (proto !== null && why === null) return callMethod(this[CODE], proto, given);
         this[CODE].mark();
         throw this[CODE].fail(why ?? method);
       },

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-import { type HelperName, helperByName } from "../kernel/helpers/index.js";
+import type { HelperName } from "../kernel/helpers/names.js";
 import { Limit } from "../kernel/limits.js";
 import { ElemFlag, MapType, Ringbuf } from "../kernel/uapi.js";
 import type { Codec, MapDecl } from "../model/codec.js";
 import type { MapSpec } from "../model/spec.js";
-import { BugError, InputError } from "../util/errors.js";
+import { InputError } from "../util/errors.js";
+import { callHelper } from "./call.js";
 import type { Code, Mem } from "./code.js";
 import type { OpenRecord } from "./flow.js";
 import { CODE, MAP, type Memory, type Scope } from "./internals.js";
@@ -12,13 +13,6 @@ import { type Init, makePlace, type Place, withArgument } from "./places.js";
 import { type Nullable, nullable } from "./pointers.js";
 import { type CType, type JsOf, type StructType, s64, u32 } from "./types.js";
 import { type Int, Value } from "./values.js";
-
-/** The number of a helper that certainly exists. */
-export function helperId(name: HelperName): number {
-  const id = helperByName(name);
-  if (id === undefined) throw new BugError(`no helper ${name}`);
-  return id;
-}
 
 /** What every map can be told. */
 export interface MapOptions {
@@ -115,7 +109,7 @@ export abstract class KeyedMap<K extends CType<unknown>, V extends CType<unknown
     const code = p[CODE];
     code.mark();
     const reg = withArgument(code, this.#keyType, key, `a key of ${this.name}`, (address) =>
-      code.call(helperId("map_lookup_elem"), [mapAddress(code, this), address]),
+      callHelper(code, "map_lookup_elem", [mapAddress(code, this), address]),
     );
     return nullable(code, {
       test: code.compare("jne", 64, { reg }, { value: 0n }),
@@ -129,7 +123,7 @@ export abstract class KeyedMap<K extends CType<unknown>, V extends CType<unknown
     code.mark();
     const result = withArgument(code, this.#keyType, key, `a key of ${this.name}`, (keyAddress) =>
       withArgument(code, this.#valueType, value, `a value of ${this.name}`, (valueAddress) =>
-        code.call(helperId("map_update_elem"), [
+        callHelper(code, "map_update_elem", [
           mapAddress(code, this),
           keyAddress,
           valueAddress,
@@ -148,7 +142,7 @@ export class HashMap<K extends CType<unknown>, V extends CType<unknown>> extends
     const code = p[CODE];
     code.mark();
     const result = withArgument(code, this[MAP].key!, key, `a key of ${this.name}`, (address) =>
-      code.call(helperId("map_delete_elem"), [mapAddress(code, this), address]),
+      callHelper(code, "map_delete_elem", [mapAddress(code, this), address]),
     );
     return new Value(code, s64, { reg: result });
   }
@@ -265,7 +259,7 @@ export class RingBuffer<V extends CType<unknown>> extends AnyMap implements MapD
   reserve(p: Scope): Nullable<RingRecord<V>> {
     const code = p[CODE];
     code.mark();
-    const reg = code.call(helperId("ringbuf_reserve"), [
+    const reg = callHelper(code, "ringbuf_reserve", [
       mapAddress(code, this),
       constant(code, this.#type.size),
       constant(code, 0),
@@ -285,7 +279,7 @@ export class RingBuffer<V extends CType<unknown>> extends AnyMap implements MapD
       (notify: Notify = "auto"): void => {
         code.mark();
         code.closeRecord(record);
-        code.call(helperId(helper), [reg, constant(code, NOTIFY_FLAGS[notify])]);
+        callHelper(code, helper, [reg, constant(code, NOTIFY_FLAGS[notify])]);
       };
     return Object.defineProperties(makePlace(code, this.#type, mem), {
       submit: { value: close("ringbuf_submit") },
@@ -298,7 +292,7 @@ export class RingBuffer<V extends CType<unknown>> extends AnyMap implements MapD
     const code = p[CODE];
     code.mark();
     const result = withArgument(code, this.#type, value, `a record of ${this.name}`, (address) =>
-      code.call(helperId("ringbuf_output"), [
+      callHelper(code, "ringbuf_output", [
         mapAddress(code, this),
         address,
         constant(code, this.#type.size),

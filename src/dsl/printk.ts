@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { Limit } from "../kernel/limits.js";
+import { callHelper } from "./call.js";
 import type { Code, Mem } from "./code.js";
 import type { Reg } from "./codegen/ir.js";
 import { isMemory, MEMORY, type Memory } from "./internals.js";
-import { helperId } from "./maps.js";
 import { s64, u64 } from "./types.js";
 import { coerce, describeValue, type IntArg, isInt } from "./values.js";
 
@@ -76,7 +76,7 @@ export function printk(code: Code, program: string, format: string, args: readon
   const text = code.symbol(code.surroundings.useString(program, format));
   const size = code.toReg({ value: BigInt(new TextEncoder().encode(format).length + 1) });
   if (regs.length <= MAX_PRINTK_ARGS) {
-    code.call(helperId("trace_printk"), [text, size, ...regs]);
+    callHelper(code, "trace_printk", [text, size, ...regs], "printk");
     return;
   }
   const bytes = regs.length * 8;
@@ -86,6 +86,6 @@ export function printk(code: Code, program: string, format: string, args: readon
       code.store({ ...mem, offset: i * 8 }, u64, { reg });
     });
     const length = code.toReg({ value: BigInt(bytes) });
-    code.call(helperId("trace_vprintk"), [text, size, code.addressOf(mem), length]);
+    callHelper(code, "trace_vprintk", [text, size, code.addressOf(mem), length], "printk");
   });
 }

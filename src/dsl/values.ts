@@ -261,8 +261,11 @@ type AtomicName = "u32" | "s32" | "u64" | "s64";
 
 /** Turns a condition or boolean into 0 or 1, and everything else into a value whose low bits are one of the type. */
 export function storable(code: Code, type: IntType, value: IntArg | boolean | Condition): Operand {
-  if (typeof value === "boolean") return { value: value ? 1n : 0n };
-  if (value instanceof Condition) return select(code, value, { value: 1n }, { value: 0n });
+  if (typeof value === "boolean" || value instanceof Condition) {
+    if (type.name !== "bool") throw code.fail(`expected an integer, got ${describeValue(value)}`);
+    if (typeof value === "boolean") return { value: value ? 1n : 0n };
+    return select(code, value, { value: 1n }, { value: 0n });
+  }
   if (type.name === "bool" && !(isInt(value) && value.type.name === "bool")) {
     if (!isInt(value)) return { value: BigInt(value) === 0n ? 0n : 1n };
     const test = code.compare("jne", wordBits(value.type), value[READ](), { value: 0n });

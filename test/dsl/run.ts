@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+import type { ObjectDecl } from "../../src/dsl/object.js";
+import { type LoadedObject, loadObject } from "../../src/load/index.js";
+import { resolveObject } from "../../src/object/resolve.js";
+import { testRun } from "../../src/syscall/program.js";
+
+/** An Ethernet frame that is long enough for test runs: an IPv4 header of 20 bytes with this protocol, to nowhere. */
+export function packet(protocol = 17, size = 64): Uint8Array {
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(12, 0x0800);
+  if (size > 23) {
+    bytes[14] = 0x45;
+    view.setUint16(16, size - 14);
+    bytes[23] = protocol;
+  }
+  return bytes;
+}
+
+/** Builds an object and brings it into the kernel. */
+export function load(decl: ObjectDecl): LoadedObject {
+  return loadObject(resolveObject(decl.build()));
+}
+
+/** Runs a program of a loaded object on a packet and gives its result. */
+export function runOn(object: LoadedObject, program: string, data: Uint8Array = packet()): number {
+  return testRun(object.program(program).fd, { data, dataOutSize: 2048 }).retval;
+}
