@@ -104,8 +104,7 @@ async function verifying() {
   const { bpfPermission, loadBtf, loadProgram } = await import("../dist/syscall/index.js");
   const permission = bpfPermission();
   if (!permission.permitted) return console.log(`verifying: skipped: no bpf(2): ${permission.reason}`);
-  const { loadObject } = await import("../dist/load/index.js");
-  const { patchMapFds } = await import("../dist/load/patch.js");
+  const { loadObject, patchMapFds } = await import("../dist/load/index.js");
   const { resolveObject } = await import("../dist/object/index.js");
   const { verify } = await import("../dist/verifier/index.js");
   const ratios = [];

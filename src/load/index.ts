@@ -5,6 +5,7 @@ export * from "./cpus.js";
 export * from "./files.js";
 export * from "./load-object.js";
 export * from "./loaded-object.js";
+export * from "./patch.js";
 export * from "./session.js";
 export * from "./typed-map.js";
 export * from "./typed-ring.js";
