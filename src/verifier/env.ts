@@ -187,6 +187,8 @@ export interface SubprogInfo {
   btfFuncId: number;
   /** enum priv_stack_mode, as check_max_stack_depth() leaves it. */
   privStackMode: number;
+  /** No path reached it: the accepted program goes without. */
+  removed: boolean;
 }
 
 /** A map the program can reach: given with the load, or the inner map of one. */

@@ -10,6 +10,7 @@ import { checkAttachBtfId } from "./prep/attach.js";
 import { checkBtfInfo, checkBtfInfoEarly } from "./prep/btf-info.js";
 import { checkCfg } from "./prep/cfg.js";
 import { markFastcallPatterns } from "./prep/fastcall.js";
+import { addMayGotoSlots, optimizeBpfLoop, removeDeadSubprogs } from "./prep/final-depth.js";
 import { resolvePseudoLdimm64 } from "./prep/ld-imm64.js";
 import { licenseIsGplCompatible } from "./prep/license.js";
 import { computeLiveRegisters } from "./prep/live-regs.js";
@@ -79,6 +80,9 @@ const PASSES: readonly ((env: VerifierEnv) => number)[] = [
   doCheckSubprogs,
   removeFastcallSpillsFills,
   checkMaxStackDepth,
+  optimizeBpfLoop,
+  removeDeadSubprogs,
+  addMayGotoSlots,
 ];
 
 /**
@@ -122,7 +126,10 @@ function setup(env: VerifierEnv, profile: KernelProfile): void {
 
 function stackDepth(env: VerifierEnv): string {
   let text = "";
-  for (let i = 0; i < env.subprogCnt; i++) text += (i === 0 ? "" : "+") + env.subprogs[i]!.stackDepth;
+  for (let i = 0; i < env.subprogCnt; i++) {
+    const { removed, stackDepth } = env.subprogs[i]!;
+    if (!removed) text += (text === "" ? "" : "+") + stackDepth;
+  }
   return text;
 }
 

@@ -36,6 +36,7 @@ function newSubprog(start: number): SubprogInfo {
     isGlobal: false,
     btfFuncId: 0,
     privStackMode: 0,
+    removed: false,
     called: false,
     unreliable: false,
   };

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import { BPF_CALL, BPF_JMP } from "../../asm/opcode.js";
+import { helperByName } from "../../kernel/helpers/index.js";
+import { LOOP_FITS, type VerifierEnv } from "../env.js";
+import { isMayGotoInsn } from "../kinds/insn.js";
+
+/*
+ * What the rewrites of an accepted program do to the depths of its functions' stacks. The rewrites
+ * themselves are not made.
+ */
+
+const FUNC_LOOP = helperByName("loop")!;
+/** R6–R8, which the loop needs that bpf_loop() becomes. */
+const LOOP_SPILLS = 3 * 8;
+/** Bytes for may_goto's budget and its time stamp. */
+const MAY_GOTO_SLOTS = 16;
+
+/** Mirrors the depths of optimize_bpf_loop(). */
+export function optimizeBpfLoop(env: VerifierEnv): number {
+  const { insns, aux } = env;
+  for (let s = 0; s < env.subprogCnt; s++) {
+    const subprog = env.subprogs[s]!;
+    for (let i = subprog.start; i < env.subprogs[s + 1]!.start; i++) {
+      if (insns.code[i] !== (BPF_JMP | BPF_CALL) || insns.src[i] !== 0 || insns.imm[i] !== FUNC_LOOP) continue;
+      if (aux.loopInline[i] !== LOOP_FITS) continue;
+      subprog.stackDepth = ((subprog.stackDepth + 7) & ~7) + LOOP_SPILLS;
+      break;
+    }
+  }
+  return 0;
+}
+
+/** Functions that no path reached are no more. Mirrors opt_remove_dead_code() as far as whole functions go. */
+export function removeDeadSubprogs(env: VerifierEnv): number {
+  if (!env.bpfCapable) return 0;
+  for (let s = 1; s < env.subprogCnt; s++) {
+    const subprog = env.subprogs[s]!;
+    subprog.removed = true;
+    for (let i = subprog.start; i < env.subprogs[s + 1]!.start; i++) if (env.aux.seen[i] !== 0) subprog.removed = false;
+  }
+  return 0;
+}
+
+/** Mirrors the depths of do_misc_fixups(). */
+export function addMayGotoSlots(env: VerifierEnv): number {
+  for (let s = 0; s < env.subprogCnt; s++) {
+    const subprog = env.subprogs[s]!;
+    for (let i = subprog.start; i < env.subprogs[s + 1]!.start; i++) {
+      if (!isMayGotoInsn(env.insns, i) || env.aux.seen[i] === 0 || env.insns.off[i] === 0) continue;
+      subprog.stackDepth += MAY_GOTO_SLOTS;
+      break;
+    }
+  }
+  return 0;
+}
