@@ -127,7 +127,7 @@ const ctxNames: ReadonlyMap<number, readonly string[]> = new Map<number, readonl
   [ProgType.SK_SKB, sk],
   [ProgType.SK_MSG, ["sk_msg_md"]],
   [ProgType.FLOW_DISSECTOR, sk],
-  [ProgType.KPROBE, ["pt_regs"]],
+  [ProgType.KPROBE, ["pt_regs", "bpf_user_pt_regs_t"]],
   [ProgType.PERF_EVENT, ["bpf_perf_event_data"]],
   [ProgType.RAW_TRACEPOINT, ["bpf_raw_tracepoint_args"]],
   [ProgType.RAW_TRACEPOINT_WRITABLE, ["bpf_raw_tracepoint_args"]],
