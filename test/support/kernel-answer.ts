@@ -57,18 +57,27 @@ function stats(log: string): VerifierStats | null {
   };
 }
 
-/** Puts a load before the running kernel, with logs at level 2 and at level 1. */
-export function askKernel(load: ProgramLoad): KernelAnswer {
-  const full = loadOnce(load, 2);
-  const log = withoutTimes(full.log);
-  const log1 = withoutTimes(loadOnce(load, 1).log);
+/** How many instructions the running kernel's verifier walks over a load, null when it says nothing. */
+export function insnsWalked(load: ProgramLoad): number | null {
+  return stats(loadOnce(load, 4).log)?.insnsProcessed ?? null;
+}
+
+/** Puts a load before the running kernel, with a log at level 2 only. */
+export function askKernelOnce(load: ProgramLoad): KernelAnswer {
+  const { errno, stage, log: whole } = loadOnce(load, 2);
+  const log = withoutTimes(whole);
   return {
     release: release(),
-    errno: full.errno,
-    stage: full.stage,
+    errno,
+    stage,
     log: shorten(log),
     logTruncated: log.length > WHOLE_LOG,
-    log1: shorten(log1),
-    stats: stats(full.log),
+    log1: "",
+    stats: stats(whole),
   };
+}
+
+/** Puts a load before the running kernel, with logs at level 2 and at level 1. */
+export function askKernel(load: ProgramLoad): KernelAnswer {
+  return { ...askKernelOnce(load), log1: shorten(withoutTimes(loadOnce(load, 1).log)) };
 }
