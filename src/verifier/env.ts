@@ -89,6 +89,8 @@ export class InsnAux {
   readonly fastcallSpillsNum: Uint8Array;
   /** 1-based index into `env.maps` of the map that a helper call is given, 0 when not seen (map_ptr_state). */
   readonly callMap: Int32Array;
+  /** The helper call is given different maps on different paths. */
+  readonly callMapPoison: Uint8Array;
   /** Whether bpf_loop() can be inlined here: LOOP_UNSEEN, LOOP_FITS or LOOP_UNFIT (loop_inline_state). */
   readonly loopInline: Uint8Array;
   /** Subprogram that bpf_loop() calls. */
@@ -117,6 +119,7 @@ export class InsnAux {
     this.fastcallPattern = u8();
     this.fastcallSpillsNum = u8();
     this.callMap = new Int32Array(capacity);
+    this.callMapPoison = u8();
     this.loopInline = u8();
     this.loopCallback = new Uint16Array(capacity);
   }
@@ -142,6 +145,7 @@ export class InsnAux {
     this.fastcallPattern.fill(0, 0, len);
     this.fastcallSpillsNum.fill(0, 0, len);
     this.callMap.fill(0, 0, len);
+    this.callMapPoison.fill(0, 0, len);
     this.loopInline.fill(0, 0, len);
     this.loopCallback.fill(0, 0, len);
   }

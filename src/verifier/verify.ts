@@ -10,7 +10,7 @@ import { checkAttachBtfId } from "./prep/attach.js";
 import { checkBtfInfo, checkBtfInfoEarly } from "./prep/btf-info.js";
 import { checkCfg } from "./prep/cfg.js";
 import { markFastcallPatterns } from "./prep/fastcall.js";
-import { addMayGotoSlots, optimizeBpfLoop, removeDeadSubprogs } from "./prep/final-depth.js";
+import { addMayGotoSlots, checkTailCallMaps, optimizeBpfLoop, removeDeadSubprogs } from "./prep/fixups.js";
 import { resolvePseudoLdimm64 } from "./prep/ld-imm64.js";
 import { licenseIsGplCompatible } from "./prep/license.js";
 import { computeLiveRegisters } from "./prep/live-regs.js";
@@ -82,6 +82,7 @@ const PASSES: readonly ((env: VerifierEnv) => number)[] = [
   checkMaxStackDepth,
   optimizeBpfLoop,
   removeDeadSubprogs,
+  checkTailCallMaps,
   addMayGotoSlots,
 ];
 

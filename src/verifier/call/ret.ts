@@ -68,6 +68,8 @@ export function recordFuncMap(env: VerifierEnv, meta: CallArgMeta, insnIdx: numb
     verbose(env, "write into map forbidden\n");
     return -Errno.EACCES;
   }
+  const seen = env.aux.callMap[insnIdx]!;
+  if (seen !== 0 && seen !== meta.mapPtr) env.aux.callMapPoison[insnIdx] = 1;
   env.aux.callMap[insnIdx] = meta.mapPtr;
   return 0;
 }

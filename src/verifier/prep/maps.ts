@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { type BtfBlob, readBtfBlob } from "../../btf/read.js";
 import type { Btf, BtfType } from "../../btf/types.js";
+import { MapFlag, MapType } from "../../kernel/uapi.js";
 import type { MapLoad } from "../../model/load.js";
 import type { BtfRecord, VerifierEnv } from "../env.js";
 import type { BtfFieldKind } from "../kinds/btf-record.js";
@@ -96,6 +97,12 @@ function mapRecord(env: VerifierEnv, load: MapLoad): BtfRecord | null {
   return fields.length === 0 ? null : { fields };
 }
 
+/** The map as the kernel makes it: programs can never write into a device map. */
+function asKept(load: MapLoad): MapLoad {
+  if (load.type !== MapType.DEVMAP && load.type !== MapType.DEVMAP_HASH) return load;
+  return { ...load, flags: load.flags | MapFlag.RDONLY_PROG };
+}
+
 /** Gives every map of the load its number, then every inner map. */
 export function addMaps(env: VerifierEnv): void {
   const { maps } = env.load;
@@ -103,7 +110,7 @@ export function addMaps(env: VerifierEnv): void {
   for (const [i, load] of maps.entries()) {
     env.maps.push({
       index: i + 1,
-      load,
+      load: asKept(load),
       inner: load.inner === null ? 0 : ++inner,
       record: mapRecord(env, load),
     });
@@ -111,7 +118,7 @@ export function addMaps(env: VerifierEnv): void {
   for (const load of maps) {
     if (load.inner === null) continue;
     // Of the inner map's template the kernel keeps neither name nor content.
-    const template = { ...load.inner, name: "", frozen: false, value: null };
+    const template = { ...asKept(load.inner), name: "", frozen: false, value: null };
     env.maps.push({ index: env.maps.length + 1, load: template, inner: 0, record: mapRecord(env, load.inner) });
   }
 }

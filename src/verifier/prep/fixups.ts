@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { BPF_CALL, BPF_JMP } from "../../asm/opcode.js";
+import { Errno } from "../../kernel/errno.js";
 import { helperByName } from "../../kernel/helpers/index.js";
-import { LOOP_FITS, type VerifierEnv } from "../env.js";
+import { LOOP_FITS, type VerifierEnv, verbose } from "../env.js";
 import { isMayGotoInsn } from "../kinds/insn.js";
 
 /*
- * What the rewrites of an accepted program do to the depths of its functions' stacks. The rewrites
+ * What the rewrites of an accepted program check, and what they do to the depths of its functions' stacks. The rewrites
  * themselves are not made.
  */
 
+const FUNC_TAIL_CALL = helperByName("tail_call")!;
 const FUNC_LOOP = helperByName("loop")!;
 /** R6–R8, which the loop needs that bpf_loop() becomes. */
 const LOOP_SPILLS = 3 * 8;
@@ -37,6 +39,20 @@ export function removeDeadSubprogs(env: VerifierEnv): number {
     const subprog = env.subprogs[s]!;
     subprog.removed = true;
     for (let i = subprog.start; i < env.subprogs[s + 1]!.start; i++) if (env.aux.seen[i] !== 0) subprog.removed = false;
+  }
+  return 0;
+}
+
+/**
+ * Where speculation is guarded against, a tail call's index is masked by the size of its map: there
+ * must be one. Mirrors the check of do_misc_fixups(); maps count as made with the program's capabilities.
+ */
+export function checkTailCallMaps(env: VerifierEnv): number {
+  if (env.bypassSpecV1) return 0;
+  for (let i = 0; i < env.insns.len; i++) {
+    if (env.aux.callMapPoison[i] === 0 || env.insns.imm[i] !== FUNC_TAIL_CALL) continue;
+    verbose(env, "tail_call abusing map_ptr\n");
+    return -Errno.EINVAL;
   }
   return 0;
 }
