@@ -4,10 +4,11 @@ import { release } from "node:os";
 import t from "tap";
 import { type LoadRecord, readRecord } from "../../src/model/record.js";
 import { bpfPermission, lastMeaningfulLine } from "../../src/syscall/index.js";
+import { verify } from "../../src/verifier/index.js";
 import { knownDifferences } from "../fixtures/verifier/known-differences.js";
 import { programs } from "../fixtures/verifier/programs/index.js";
 import { askKernel } from "../support/kernel-answer.js";
-import { judge, mask } from "../support/parity.js";
+import { compareLogs, judge, mask } from "../support/parity.js";
 
 const file = new URL("../fixtures/verifier/recorded.jsonl", import.meta.url);
 const records: readonly LoadRecord[] = readFileSync(file, "utf8").trimEnd().split("\n").map(readRecord);
@@ -52,6 +53,23 @@ t.test("the mirror says what the kernel said", (t) => {
       { errno: kernel.errno, sameVerdict: true, sameMessage: true, difference: null, stats: kernel.stats ?? {} },
       id,
     );
+  }
+  t.end();
+});
+
+t.test("the mirror's log at level 1", (t) => {
+  for (const { id, load, kernel } of records) {
+    if (knownDifferences.has(id)) continue;
+    t.same(compareLogs(kernel!.log1, verify(load, { logLevel: 1 }).log), null, id);
+  }
+  t.end();
+});
+
+t.test("without a log the verdict is the same", (t) => {
+  for (const { id, load, kernel } of records) {
+    if (knownDifferences.has(id)) continue;
+    const { errno, log } = verify(load);
+    t.same({ errno, log }, { errno: kernel!.errno, log: "" }, id);
   }
   t.end();
 });
