@@ -3,7 +3,7 @@
 /*
  * Puts random programs before the running kernel and before the mirror, and lists where they disagree:
  *
- *   npm run fuzz:parity -- [--seed N] [--count N] [--write FILE.jsonl]
+ *   npx tsx scripts/fuzz-parity.ts [--seed N] [--count N] [--write FILE.jsonl]
  *
  * --seed is the first seed (default: from the clock), --count how many (default 1000). --write keeps the
  * programs on which they disagree, with the kernel's answers, as load records for `npm run parity`.
@@ -59,6 +59,6 @@ for (let i = seed; i < seed + count; i++) {
   if (out !== undefined) appendFileSync(out, `${writeRecord(record)}\n`);
 }
 console.log(
-  `${count} programs from seed ${seed}, ${accepted} accepted, ${verdicts} identical verdicts, ${logs} identical logs`,
+  `${compared} programs from seed ${seed}, ${accepted} accepted, ${verdicts} identical verdicts, ${logs} identical logs`,
 );
 if (verdicts < compared || logs < compared) process.exitCode = 1;
