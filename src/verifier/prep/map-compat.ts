@@ -33,7 +33,6 @@ const SLEEPABLE_MAPS: ReadonlySet<number> = new Set([
   MapType.STACK,
   MapType.ARENA,
   MapType.INSN_ARRAY,
-  MapType.PROG_ARRAY,
 ]);
 
 function hasField(map: VerifierMap, ...kinds: string[]): boolean {
