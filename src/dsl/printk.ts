@@ -46,11 +46,9 @@ function argument(code: Code, value: PrintArg, { text, bits, isString }: Convers
     if (bits !== null) throw code.fail(`${which}: expected an integer, got memory`);
     return code.addressOf(value[MEMORY].mem);
   }
-  if (isMemory(value) && isString) throw code.fail(`${which}: expected memory with a string, got an integer`);
+  if (isString) throw code.fail(`${which}: expected memory with a string, got ${describeValue(value)}`);
   if (!isInt(value) && typeof value !== "number" && typeof value !== "bigint") {
-    throw code.fail(
-      `${which}: expected ${isString ? "memory with a string" : "an integer"}, got ${describeValue(value)}`,
-    );
+    throw code.fail(`${which}: expected an integer, got ${describeValue(value)}`);
   }
   if (isInt(value) && bits === 32 && value.type.bits === 64) {
     const wide = text.replace(/([a-zA-Z])$/, "ll$1");

@@ -76,6 +76,7 @@ export function describeValue(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (value instanceof Condition) return "a condition (p.select makes a number of it)";
   if (typeof value === "object" && MEMORY in value) return "memory";
+  if (typeof value === "object") return "an object";
   return typeof value === "string" ? `"${value}"` : `a ${typeof value}`;
 }
 
