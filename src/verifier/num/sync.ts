@@ -69,12 +69,19 @@ export function updateReg64Bounds(mem: Int32Array, o: number): void {
 
 /** When the u64 range and the tnum have one value in common, that is the register's. `tl`, `th`: the tnum's maximum. */
 function findSingleMember(mem: Int32Array, o: number, tl: number, th: number): void {
+  const vl = mem[o + R_VAL_LO]!;
+  const vh = mem[o + R_VAL_HI]!;
+  const knownLo = ~mem[o + R_MASK_LO]!;
+  const knownHi = ~mem[o + R_MASK_HI]!;
   const uminLo = mem[o + R_UMIN_LO]!;
   const uminHi = mem[o + R_UMIN_HI]!;
   const umaxLo = mem[o + R_UMAX_LO]!;
   const umaxHi = mem[o + R_UMAX_HI]!;
-  const member =
-    (uminLo & ~mem[o + R_MASK_LO]!) === mem[o + R_VAL_LO] && (uminHi & ~mem[o + R_MASK_HI]!) === mem[o + R_VAL_HI];
+  const member = (((uminLo ^ vl) & knownLo) | ((uminHi ^ vh) & knownHi)) === 0;
+  // The usual case: both ends are members.
+  if (member && (((umaxLo ^ vl) & knownLo) | ((umaxHi ^ vh) & knownHi)) === 0) {
+    if (ult(uminLo, uminHi, umaxLo, umaxHi)) return;
+  }
   tnumStep(mem, o, uminLo, uminHi);
   const nextLo = step[0]!;
   const nextHi = step[1]!;
@@ -157,15 +164,18 @@ export function reg32DeduceBounds(mem: Int32Array, o: number): number {
     smax = umax;
     if (umin >>> 0 < smin >>> 0) umin = smin;
   }
-  mem[o + R_S32_MIN] = smin;
-  mem[o + R_S32_MAX] = smax;
-  mem[o + R_U32_MIN] = umin;
-  mem[o + R_U32_MAX] = umax;
-  return (smin ^ s32Min) | (smax ^ s32Max) | (umin ^ u32Min) | (umax ^ u32Max);
+  const changed = (smin ^ s32Min) | (smax ^ s32Max) | (umin ^ u32Min) | (umax ^ u32Max);
+  if (changed !== 0) {
+    mem[o + R_S32_MIN] = smin;
+    mem[o + R_S32_MAX] = smax;
+    mem[o + R_U32_MIN] = umin;
+    mem[o + R_U32_MAX] = umax;
+  }
+  return changed;
 }
 
-/** s64 and u64 inform each other. Mirrors __reg64_deduce_bounds(). */
-export function reg64DeduceBounds(mem: Int32Array, o: number): void {
+/** s64 and u64 inform each other. Nonzero when something may have changed. Mirrors __reg64_deduce_bounds(). */
+export function reg64DeduceBounds(mem: Int32Array, o: number): number {
   let sminLo = mem[o + R_SMIN_LO]!;
   let sminHi = mem[o + R_SMIN_HI]!;
   let smaxLo = mem[o + R_SMAX_LO]!;
@@ -174,6 +184,9 @@ export function reg64DeduceBounds(mem: Int32Array, o: number): void {
   let uminHi = mem[o + R_UMIN_HI]!;
   let umaxLo = mem[o + R_UMAX_LO]!;
   let umaxHi = mem[o + R_UMAX_HI]!;
+  // Of one sign and equal already: each would learn nothing from the other.
+  const apart = (sminLo ^ uminLo) | (sminHi ^ uminHi) | (smaxLo ^ umaxLo) | (smaxHi ^ umaxHi);
+  if (apart === 0 && sminHi >= 0 === smaxHi >= 0) return 0;
   if (!slt(umaxLo, umaxHi, uminLo, uminHi)) {
     if (slt(sminLo, sminHi, uminLo, uminHi)) {
       sminLo = uminLo;
@@ -211,6 +224,16 @@ export function reg64DeduceBounds(mem: Int32Array, o: number): void {
       uminHi = sminHi;
     }
   }
+  const changed =
+    (mem[o + R_SMIN_LO]! ^ sminLo) |
+    (mem[o + R_SMIN_HI]! ^ sminHi) |
+    (mem[o + R_SMAX_LO]! ^ smaxLo) |
+    (mem[o + R_SMAX_HI]! ^ smaxHi) |
+    (mem[o + R_UMIN_LO]! ^ uminLo) |
+    (mem[o + R_UMIN_HI]! ^ uminHi) |
+    (mem[o + R_UMAX_LO]! ^ umaxLo) |
+    (mem[o + R_UMAX_HI]! ^ umaxHi);
+  if (changed === 0) return 0;
   mem[o + R_SMIN_LO] = sminLo;
   mem[o + R_SMIN_HI] = sminHi;
   mem[o + R_SMAX_LO] = smaxLo;
@@ -219,54 +242,91 @@ export function reg64DeduceBounds(mem: Int32Array, o: number): void {
   mem[o + R_UMIN_HI] = uminHi;
   mem[o + R_UMAX_LO] = umaxLo;
   mem[o + R_UMAX_HI] = umaxHi;
+  return changed;
 }
 
-/** The 32-bit ranges inform the 64-bit ones. Mirrors __reg_deduce_mixed_bounds(). */
-export function regDeduceMixedBounds(mem: Int32Array, o: number): void {
+/** The 32-bit ranges inform the 64-bit ones. Nonzero when something changed. Mirrors __reg_deduce_mixed_bounds(). */
+export function regDeduceMixedBounds(mem: Int32Array, o: number): number {
   const u32Min = mem[o + R_U32_MIN]!;
   const u32Max = mem[o + R_U32_MAX]!;
+  const uminLo = mem[o + R_UMIN_LO]!;
+  const umaxLo = mem[o + R_UMAX_LO]!;
+  const sminLo = mem[o + R_SMIN_LO]!;
+  const smaxLo = mem[o + R_SMAX_LO]!;
   // With the upper half as it is, a bound moves when only its lower half is out of the 32-bit range.
-  if (mem[o + R_UMIN_LO]! >>> 0 < u32Min >>> 0) mem[o + R_UMIN_LO] = u32Min;
-  if (mem[o + R_UMAX_LO]! >>> 0 > u32Max >>> 0) mem[o + R_UMAX_LO] = u32Max;
-  if (mem[o + R_SMIN_LO]! >>> 0 < u32Min >>> 0) mem[o + R_SMIN_LO] = u32Min;
-  if (mem[o + R_SMAX_LO]! >>> 0 > u32Max >>> 0) mem[o + R_SMAX_LO] = u32Max;
+  const umin = uminLo >>> 0 < u32Min >>> 0 ? u32Min : uminLo;
+  const umax = umaxLo >>> 0 > u32Max >>> 0 ? u32Max : umaxLo;
+  const smin = sminLo >>> 0 < u32Min >>> 0 ? u32Min : sminLo;
+  const smax = smaxLo >>> 0 > u32Max >>> 0 ? u32Max : smaxLo;
+  const changed = (umin ^ uminLo) | (umax ^ umaxLo) | (smin ^ sminLo) | (smax ^ smaxLo);
+  if (changed !== 0) {
+    mem[o + R_UMIN_LO] = umin;
+    mem[o + R_UMAX_LO] = umax;
+    mem[o + R_SMIN_LO] = smin;
+    mem[o + R_SMAX_LO] = smax;
+  }
+  return mem[o + R_S32_MIN]! < 0 ? changed : changed | setSignExtended(mem, o, smin, smax);
+}
 
-  // A sign-extended word that is not negative as a word: smin >= S32_MIN and smax <= S32_MAX.
-  const min = mem[o + R_S32_MIN]!;
-  if (min < 0) return;
+/**
+ * A sign-extended word (smin >= S32_MIN and smax <= S32_MAX) that is not negative as a word: its
+ * 32-bit range is the 64-bit one. `sminLo`, `smaxLo`: lower halves of the signed range.
+ */
+function setSignExtended(mem: Int32Array, o: number, sminLo: number, smaxLo: number): number {
   const sminHi = mem[o + R_SMIN_HI]!;
   const smaxHi = mem[o + R_SMAX_HI]!;
-  if (sminHi < -1 || (sminHi === -1 && mem[o + R_SMIN_LO]! >= 0)) return;
-  if (smaxHi > 0 || (smaxHi === 0 && mem[o + R_SMAX_LO]! < 0)) return;
+  if (sminHi < -1 || (sminHi === -1 && sminLo >= 0)) return 0;
+  if (smaxHi > 0 || (smaxHi === 0 && smaxLo < 0)) return 0;
+  const min = mem[o + R_S32_MIN]!;
   const max = mem[o + R_S32_MAX]!;
   const maxHi = max >> 31;
-  mem[o + R_SMIN_LO] = min;
-  mem[o + R_SMIN_HI] = 0;
-  mem[o + R_SMAX_LO] = max;
-  mem[o + R_SMAX_HI] = maxHi;
-  mem[o + R_UMIN_LO] = min;
-  mem[o + R_UMIN_HI] = 0;
-  mem[o + R_UMAX_LO] = max;
-  mem[o + R_UMAX_HI] = maxHi;
-  tnumIntersectRange(mem, o, min, 0, max, maxHi);
+  const changed =
+    (sminLo ^ min) |
+    sminHi |
+    (smaxLo ^ max) |
+    (smaxHi ^ maxHi) |
+    (mem[o + R_UMIN_LO]! ^ min) |
+    mem[o + R_UMIN_HI]! |
+    (mem[o + R_UMAX_LO]! ^ max) |
+    (mem[o + R_UMAX_HI]! ^ maxHi);
+  if (changed !== 0) {
+    mem[o + R_SMIN_LO] = min;
+    mem[o + R_SMIN_HI] = 0;
+    mem[o + R_SMAX_LO] = max;
+    mem[o + R_SMAX_HI] = maxHi;
+    mem[o + R_UMIN_LO] = min;
+    mem[o + R_UMIN_HI] = 0;
+    mem[o + R_UMAX_LO] = max;
+    mem[o + R_UMAX_HI] = maxHi;
+  }
+  return changed | tnumIntersectRange(mem, o, min, 0, max, maxHi);
 }
 
-/** Mirrors __reg_deduce_bounds(). */
-export function regDeduceBounds(mem: Int32Array, o: number): void {
-  reg32DeduceBounds(mem, o);
-  reg64DeduceBounds(mem, o);
-  regDeduceMixedBounds(mem, o);
+/** Nonzero when something changed. Mirrors __reg_deduce_bounds(). */
+export function regDeduceBounds(mem: Int32Array, o: number): number {
+  return reg32DeduceBounds(mem, o) | reg64DeduceBounds(mem, o) | regDeduceMixedBounds(mem, o);
 }
 
-/** The unsigned ranges inform the tnum. Mirrors __reg_bound_offset(). */
-export function regBoundOffset(mem: Int32Array, o: number): void {
-  tnumIntersectRange(mem, o, mem[o + R_UMIN_LO]!, mem[o + R_UMIN_HI]!, mem[o + R_UMAX_LO]!, mem[o + R_UMAX_HI]!);
+/** The unsigned ranges inform the tnum. Nonzero when it changed. Mirrors __reg_bound_offset(). */
+export function regBoundOffset(mem: Int32Array, o: number): number {
+  const wide = tnumIntersectRange(
+    mem,
+    o,
+    mem[o + R_UMIN_LO]!,
+    mem[o + R_UMIN_HI]!,
+    mem[o + R_UMAX_LO]!,
+    mem[o + R_UMAX_HI]!,
+  );
   const min = mem[o + R_U32_MIN]!;
   const chi = min ^ mem[o + R_U32_MAX]!;
   const delta = chi === 0 ? 0 : -1 >>> Math.clz32(chi);
-  const mask = mem[o + R_MASK_LO]! & delta;
-  mem[o + R_VAL_LO] = (mem[o + R_VAL_LO]! | (min & ~delta)) & ~mask;
+  const oldValue = mem[o + R_VAL_LO]!;
+  const oldMask = mem[o + R_MASK_LO]!;
+  const mask = oldMask & delta;
+  const value = (oldValue | (min & ~delta)) & ~mask;
+  mem[o + R_VAL_LO] = value;
   mem[o + R_MASK_LO] = mask;
+  return wide | (value ^ oldValue) | (mask ^ oldMask);
 }
 
 /** Whether all domains hold one and the same value already. */
@@ -292,10 +352,8 @@ function allKnown(mem: Int32Array, o: number): boolean {
 export function regBoundsSync(mem: Int32Array, o: number): void {
   if (allKnown(mem, o)) return;
   updateRegBounds(mem, o);
-  regDeduceBounds(mem, o);
-  // Each round may give the next one something to go by; the kernel stops after three.
-  regDeduceBounds(mem, o);
-  regDeduceBounds(mem, o);
-  regBoundOffset(mem, o);
-  updateRegBounds(mem, o);
+  // The kernel goes three rounds; one without news is the last that can bring any.
+  const news = regDeduceBounds(mem, o);
+  if (news !== 0 && regDeduceBounds(mem, o) !== 0) regDeduceBounds(mem, o);
+  if ((regBoundOffset(mem, o) | news) !== 0) updateRegBounds(mem, o);
 }

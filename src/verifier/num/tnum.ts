@@ -184,7 +184,7 @@ export function tnumIn(am: Int32Array, a: number, bm: Int32Array, b: number): bo
   return am[a + R_VAL_LO] === (bm[b + R_VAL_LO]! & ~aml) && am[a + R_VAL_HI] === (bm[b + R_VAL_HI]! & ~amh);
 }
 
-/** The range [min, max] becomes known of the tnum. Mirrors tnum_intersect() with tnum_range(). */
+/** The range [min, max] becomes known of the tnum. Nonzero when it changed. Mirrors tnum_intersect() with tnum_range(). */
 export function tnumIntersectRange(
   mem: Int32Array,
   o: number,
@@ -192,19 +192,26 @@ export function tnumIntersectRange(
   minHi: number,
   maxLo: number,
   maxHi: number,
-): void {
+): number {
   const chiLo = minLo ^ maxLo;
   const chiHi = minHi ^ maxHi;
   let deltaLo = -1;
   let deltaHi = 0;
   if (chiHi !== 0) deltaHi = -1 >>> Math.clz32(chiHi);
   else deltaLo = chiLo === 0 ? 0 : -1 >>> Math.clz32(chiLo);
-  const ml = mem[o + R_MASK_LO]! & deltaLo;
-  const mh = mem[o + R_MASK_HI]! & deltaHi;
-  mem[o + R_VAL_LO] = (mem[o + R_VAL_LO]! | (minLo & ~deltaLo)) & ~ml;
-  mem[o + R_VAL_HI] = (mem[o + R_VAL_HI]! | (minHi & ~deltaHi)) & ~mh;
+  const oldVl = mem[o + R_VAL_LO]!;
+  const oldVh = mem[o + R_VAL_HI]!;
+  const oldMl = mem[o + R_MASK_LO]!;
+  const oldMh = mem[o + R_MASK_HI]!;
+  const ml = oldMl & deltaLo;
+  const mh = oldMh & deltaHi;
+  const vl = (oldVl | (minLo & ~deltaLo)) & ~ml;
+  const vh = (oldVh | (minHi & ~deltaHi)) & ~mh;
+  mem[o + R_VAL_LO] = vl;
+  mem[o + R_VAL_HI] = vh;
   mem[o + R_MASK_LO] = ml;
   mem[o + R_MASK_HI] = mh;
+  return (vl ^ oldVl) | (vh ^ oldVh) | (ml ^ oldMl) | (mh ^ oldMh);
 }
 
 /** What {@link tnumStep} found, low word first. */
