@@ -19,6 +19,7 @@ import {
 } from "../../src/kernel/index.js";
 import { bpfPermission } from "../../src/syscall/index.js";
 import { type AccessProbe, accessProbes, allowedHelpers, toRanges } from "../support/helper-access.js";
+import { helperFunction, type ProtoFixture, type ProtoInMemory } from "../support/helper-functions.js";
 
 interface AccessFixture {
   readonly release: string;
@@ -114,6 +115,48 @@ t.test("every prototype is well-formed", (t) => {
       [...helperProtos.values()].some((proto) => proto.name === name),
       `${name} has a prototype`,
     );
+  }
+  t.end();
+});
+
+/** Prototypes that the recorded kernel was built without, or that its image does not show. */
+const notInImage = new Set([
+  "override_return",
+  "probe_write_user",
+  "rc_repeat",
+  "rc_keydown",
+  "rc_pointer_rel",
+  // Has no function of its own: the call is replaced.
+  "tail_call",
+]);
+
+t.test("prototypes against the recorded kernel's memory", (t) => {
+  const { protos }: ProtoFixture = JSON.parse(
+    readFileSync(new URL("../fixtures/kernel/helper-protos.json", import.meta.url), "utf8"),
+  );
+  for (const [variant, proto] of helperProtos) {
+    const found = protos[helperFunction(variant)];
+    if (notInImage.has(variant)) {
+      t.equal(found, undefined, `${variant} is not in the image`);
+      continue;
+    }
+    const ours: ProtoInMemory = {
+      gplOnly: proto.gplOnly,
+      pktAccess: proto.pktAccess,
+      mightSleep: proto.mightSleep,
+      allowFastcall: proto.allowFastcall,
+      retType: proto.retType,
+      argTypes: proto.argTypes,
+      args: proto.argSizes.map((size, i) => (size > 0 ? size : proto.argBtf[i]!)),
+      retBtf: proto.retBtf,
+      allowed: proto.allowed,
+    };
+    const same = found?.some((one) => {
+      const args = one.args.map((arg, i) => (arg === "?" ? ours.args[i] : arg));
+      return JSON.stringify({ ...one, args }) === JSON.stringify(ours);
+    });
+    if (same) t.pass(variant);
+    else t.same([ours], found, variant);
   }
   t.end();
 });
