@@ -1,10 +1,30 @@
 // SPDX-License-Identifier: MIT
 import { ProgType } from "../uapi.js";
-import { cgroupSkbCtx, lwtCtx, schedClsCtx, skSkbCtx, socketFilterCtx, xdpCtx } from "./packet.js";
+import { cgroupSkbCtx, flowDissectorCtx, lwtCtx, schedClsCtx, skSkbCtx, socketFilterCtx, xdpCtx } from "./packet.js";
+import {
+  cgroupDeviceCtx,
+  cgroupSockAddrCtx,
+  cgroupSockoptCtx,
+  cgroupSysctlCtx,
+  skLookupCtx,
+  skMsgCtx,
+  skReuseportCtx,
+  sockOpsCtx,
+} from "./socket.js";
 import { kprobeCtx, perfEventCtx, rawTracepointCtx, tracepointCtx } from "./tracing.js";
 import type { CtxLayout } from "./types.js";
 
-export { cgroupSkbCtx, lwtCtx, schedClsCtx, skSkbCtx, socketFilterCtx, xdpCtx } from "./packet.js";
+export { cgroupSkbCtx, flowDissectorCtx, lwtCtx, schedClsCtx, skSkbCtx, socketFilterCtx, xdpCtx } from "./packet.js";
+export {
+  cgroupDeviceCtx,
+  cgroupSockAddrCtx,
+  cgroupSockoptCtx,
+  cgroupSysctlCtx,
+  skLookupCtx,
+  skMsgCtx,
+  skReuseportCtx,
+  sockOpsCtx,
+} from "./socket.js";
 export { kprobeCtx, type PtReg, perfEventCtx, ptRegsRole, rawTracepointCtx, tracepointCtx } from "./tracing.js";
 export { type CtxField, type CtxLayout, type CtxSizes, ctxFieldAt } from "./types.js";
 
@@ -21,6 +41,15 @@ const layouts: ReadonlyMap<number, CtxLayout> = new Map([
   [ProgType.LWT_XMIT, lwtCtx],
   [ProgType.LWT_SEG6LOCAL, lwtCtx],
   [ProgType.SK_SKB, skSkbCtx],
+  [ProgType.FLOW_DISSECTOR, flowDissectorCtx],
+  [ProgType.CGROUP_DEVICE, cgroupDeviceCtx],
+  [ProgType.CGROUP_SYSCTL, cgroupSysctlCtx],
+  [ProgType.CGROUP_SOCKOPT, cgroupSockoptCtx],
+  [ProgType.CGROUP_SOCK_ADDR, cgroupSockAddrCtx],
+  [ProgType.SOCK_OPS, sockOpsCtx],
+  [ProgType.SK_MSG, skMsgCtx],
+  [ProgType.SK_REUSEPORT, skReuseportCtx],
+  [ProgType.SK_LOOKUP, skLookupCtx],
   [ProgType.PERF_EVENT, perfEventCtx],
   [ProgType.RAW_TRACEPOINT, rawTracepointCtx],
 ] as const);

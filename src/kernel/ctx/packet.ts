@@ -117,6 +117,35 @@ export const skSkbCtx: CtxLayout = skbLayout(
   ["tc_index", "priority"],
 );
 
+/** flow_dissector_is_valid_access(). */
+export const flowDissectorCtx: CtxLayout = {
+  name: "struct __sk_buff",
+  size: SKB_SIZE,
+  fields: [
+    {
+      name: "data",
+      offset: 76,
+      size: 4,
+      count: 1,
+      read: "full",
+      write: null,
+      regType: RegType.PTR_TO_PACKET,
+      noSignExtend: true,
+    },
+    {
+      name: "data_end",
+      offset: 80,
+      size: 4,
+      count: 1,
+      read: "full",
+      write: null,
+      regType: RegType.PTR_TO_PACKET_END,
+      noSignExtend: true,
+    },
+    { name: "flow_keys", offset: 144, size: 8, count: 1, read: "full", write: null, regType: RegType.PTR_TO_FLOW_KEYS },
+  ],
+};
+
 /** xdp_is_valid_access(), programs offloaded to a device aside. */
 export const xdpCtx: CtxLayout = {
   name: "struct xdp_md",

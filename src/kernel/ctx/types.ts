@@ -4,9 +4,13 @@
  * Which sizes an access to a context field may have. Every access is naturally aligned besides.
  * - `full`: the field's size and no other.
  * - `narrow`: a power of two up to the field's size, anywhere in it (bpf_ctx_narrow_access_ok()).
+ * - `narrow2`: as `narrow`, but 2 bytes at least.
+ * - `narrowStart`: as `narrow`, but only from the field's first byte.
+ * - `narrowPair`, `fullPair`: as `narrow` and `full`, or two elements of the array at once.
+ * - `padded`: as `narrow`, or 4 bytes together with the padding behind the field.
  * - `any`: 1, 2, 4 or 8 bytes that end within the field with all its elements.
  */
-export type CtxSizes = "full" | "narrow" | "any";
+export type CtxSizes = "full" | "narrow" | "narrow2" | "narrowStart" | "narrowPair" | "fullPair" | "padded" | "any";
 
 /** One field of a program's context, as the program sees it (not as the kernel holds it). */
 export interface CtxField {
@@ -27,6 +31,8 @@ export interface CtxField {
   readonly noSignExtend?: boolean;
   /** Only with these expected attach types; with every one when absent. */
   readonly attach?: readonly number[];
+  /** Writes only with these expected attach types; with every one when absent. */
+  readonly writeAttach?: readonly number[];
 }
 
 /** The context of one program type. What lies in no field cannot be accessed. */

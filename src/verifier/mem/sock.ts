@@ -2,7 +2,7 @@
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
 import { type VerifierEnv, verbose } from "../env.js";
-import { InsnAccessAux } from "../progtype/ctx-access.js";
+import { InsnAccessAux } from "../progtype/access-aux.js";
 import {
   bpfSockCommonIsValidAccess,
   bpfSockIsValidAccess,

@@ -1,36 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { RegType } from "../../kernel/bpf-types.js";
-import { type CtxField, type CtxLayout, ctxFieldAt, ctxLayout } from "../../kernel/ctx/index.js";
+import { type CtxField, type CtxLayout, type CtxSizes, ctxFieldAt, ctxLayout } from "../../kernel/ctx/index.js";
 import { Limit } from "../../kernel/limits.js";
 import { ProgType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv } from "../env.js";
 import { BPF_READ, BPF_WRITE } from "../kinds/access.js";
-
-/** What a valid context access gives. One is reused for every access. Mirrors struct bpf_insn_access_aux. */
-export class InsnAccessAux {
-  regType: number = RegType.SCALAR_VALUE;
-  isLdsx = false;
-  ctxFieldSize = 0;
-
-  reset(isLdsx: boolean): void {
-    this.regType = RegType.SCALAR_VALUE;
-    this.isLdsx = isLdsx;
-    this.ctxFieldSize = 0;
-  }
-}
+import type { InsnAccessAux } from "./access-aux.js";
+import { sockFilterIsValidAccess } from "./sock.js";
 
 /** Whether a naturally aligned access of `size` bytes at `off` suits the field. */
-function fits(field: CtxField, off: number, size: number, type: number): boolean {
-  const sizes = type === BPF_READ ? field.read : field.write;
+function fits(field: CtxField, off: number, size: number, sizes: CtxSizes): boolean {
+  const end = field.offset + field.size * field.count;
+  const pair = size === 8 && off + 8 <= end;
   switch (sizes) {
-    case null:
-      return false;
     case "full":
       return size === field.size;
     case "narrow":
       return size <= field.size;
+    case "narrow2":
+      return size >= 2 && size <= field.size;
+    case "narrowStart":
+      return size === field.size || (off === field.offset && size < field.size);
+    case "narrowPair":
+      return size <= field.size || pair;
+    case "fullPair":
+      return size === field.size || pair;
+    case "padded":
+      return size <= field.size || size === 4;
     case "any":
-      return off + size <= field.offset + field.size * field.count;
+      return off + size <= end;
   }
 }
 
@@ -45,11 +43,14 @@ function checkLayout(
 ): boolean {
   if (off < 0 || off >= layout.size || off % size !== 0) return false;
   const field = ctxFieldAt(layout, off);
-  if (field === undefined || !fits(field, off, size, type)) return false;
-  if (field.attach !== undefined && !field.attach.includes(env.load.expectedAttachType)) return false;
+  const sizes = type === BPF_READ ? field?.read : field?.write;
+  if (field === undefined || sizes == null || !fits(field, off, size, sizes)) return false;
+  const attach = env.load.expectedAttachType;
+  if (field.attach !== undefined && !field.attach.includes(attach)) return false;
+  if (type === BPF_WRITE && field.writeAttach !== undefined && !field.writeAttach.includes(attach)) return false;
   if (field.noSignExtend === true && info.isLdsx) return false;
   if (field.regType !== undefined) info.regType = field.regType;
-  if (type === BPF_READ && field.read === "narrow") info.ctxFieldSize = field.size;
+  if (type === BPF_READ && sizes.startsWith("narrow")) info.ctxFieldSize = field.size;
   return true;
 }
 
@@ -69,6 +70,7 @@ export function isValidAccess(env: VerifierEnv, off: number, size: number, type:
   const progType = env.load.progType;
   if (progType === ProgType.SYSCALL) return off >= 0 && off < 0xffff && off % size === 0;
   if (progType === ProgType.TRACEPOINT) return tpProgIsValidAccess(off, size, type);
+  if (progType === ProgType.CGROUP_SOCK) return sockFilterIsValidAccess(env, off, size, type, info);
   if (progType === ProgType.RAW_TRACEPOINT_WRITABLE) return rawTpWritableIsValidAccess(env, off, size, type, info);
   const layout = ctxLayout(progType);
   if (layout === undefined) throw new Unsupported(env.insnIdx, `context access of program type ${progType}`);

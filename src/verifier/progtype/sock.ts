@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { BpfSock, BpfTcpSock, BpfXdpSock } from "../../kernel/ctx/sock.js";
-import type { InsnAccessAux } from "./ctx-access.js";
+import { AttachType } from "../../kernel/uapi.js";
+import type { VerifierEnv } from "../env.js";
+import { BPF_READ } from "../kinds/access.js";
+import type { InsnAccessAux } from "./access-aux.js";
 
 /** Fields that may be read in parts, but only from their first byte. */
 const narrowAtStart: readonly number[] = [
@@ -52,4 +55,31 @@ export function bpfTcpSockIsValidAccess(off: number, size: number): boolean {
 /** Mirrors bpf_xdp_sock_is_valid_access(). */
 export function bpfXdpSockIsValidAccess(off: number, size: number): boolean {
   return off >= 0 && off < BpfXdpSock.size && off % size === 0 && size === 4;
+}
+
+/** What a cgroup_sock program may do with the field at `off`, by its attach type: nothing, read, or anything. */
+function sockFilterRights(off: number, attach: number): "none" | "read" | "all" {
+  const bind4 = attach === AttachType.CGROUP_INET4_POST_BIND;
+  const bind6 = attach === AttachType.CGROUP_INET6_POST_BIND;
+  if (off === BpfSock.bound_dev_if || off === BpfSock.mark || off === BpfSock.priority) {
+    const own = attach === AttachType.CGROUP_INET_SOCK_CREATE || attach === AttachType.CGROUP_INET_SOCK_RELEASE;
+    return own ? "all" : "none";
+  }
+  if (within(off, BpfSock.src_ip4, 4)) return bind4 ? "read" : "none";
+  if (within(off, BpfSock.src_ip6, 16)) return bind6 ? "read" : "none";
+  if (within(off, BpfSock.src_port, 4)) return bind4 || bind6 ? "read" : "none";
+  return "read";
+}
+
+/** Mirrors sock_filter_is_valid_access(). */
+export function sockFilterIsValidAccess(
+  env: VerifierEnv,
+  off: number,
+  size: number,
+  type: number,
+  info: InsnAccessAux,
+): boolean {
+  if (!bpfSockIsValidAccess(off, size, info)) return false;
+  const rights = sockFilterRights(off, env.load.expectedAttachType);
+  return rights === "all" || (rights === "read" && type === BPF_READ);
 }
