@@ -77,7 +77,7 @@ export class ProgramBuilder implements Scope {
   }
 
   /** Fills a place as a whole: members that are left out become zero. */
-  assign<C extends CType<unknown>>(place: Place<C> & Memory, value: Init<C>): void {
+  assign<C>(place: Memory<C>, value: Init<C>): void {
     const code = this[CODE];
     code.mark();
     const { mem, type } = place[MEMORY];

@@ -39,7 +39,6 @@ export {
 } from "./programs.js";
 export type { TracepointResolver } from "./tracepoint-context.js";
 export type {
-  CommonFields,
   DeclaredContext,
   DynamicField,
   KnownContext,

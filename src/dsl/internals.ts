@@ -31,16 +31,17 @@ export interface Scope {
   readonly [CODE]: Code;
 }
 
-/** A piece of memory that a program may hand to a helper: every place is one. */
-export interface Memory extends Scope {
-  readonly [MEMORY]: MemoryInfo;
+/** A piece of memory that a program may hand to a helper: every place is one. `C` is its type. */
+export interface Memory<C = unknown> extends Scope {
+  readonly [MEMORY]: MemoryInfo<C>;
 }
 
-export interface MemoryInfo {
+export interface MemoryInfo<C = unknown> {
   readonly mem: Mem;
   /** Bytes. */
   readonly size: number;
-  readonly type: CType<unknown> | null;
+  /** Null for a part of something. */
+  readonly type: (C & CType<unknown>) | null;
 }
 
 export function isMemory(value: unknown): value is Memory {

@@ -20,7 +20,7 @@ export type Place<C> =
           : Memory;
 
 /** A struct in memory: its members are places. */
-export type StructPlace<F extends Fields> = { readonly [K in keyof F]: Place<F[K]> } & Memory;
+export type StructPlace<F extends Fields> = { readonly [K in keyof F]: Place<F[K]> } & Memory<StructType<F>>;
 
 /** What a place of this type may be filled with: values, texts for `char[]`, objects for structs, or another place. */
 export type Init<C> =
@@ -49,9 +49,9 @@ function isStructType(type: CType<unknown>): type is StructType {
 }
 
 /** An array in memory. */
-export class ArrayPlace<E extends CType<unknown>, N extends number> implements Memory {
+export class ArrayPlace<E extends CType<unknown>, N extends number> implements Memory<ArrayType<E, N>> {
   readonly [CODE]: Code;
-  readonly [MEMORY]: MemoryInfo;
+  readonly [MEMORY]: MemoryInfo<ArrayType<E, N>>;
   readonly length: N;
   readonly #type: ArrayType<E, N>;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-import { commonTracepoints } from "../kernel/tracepoint-table.js";
+import { commonTracepoint } from "../kernel/tracepoint-table.js";
 import type { TracepointField, TracepointFormat } from "../kernel/tracepoints.js";
 import type { Code } from "./code.js";
 import { contextMem } from "./context.js";
 import { type ContextType, tracepointType } from "./context-btf.js";
-import { CODE, MEMORY } from "./internals.js";
+import { CODE } from "./internals.js";
 import { makePlace } from "./places.js";
 import type { DynamicField } from "./tracepoint-types.js";
 import { alignUp, array, bytes, type CType, char, type Fields, s8, s16, s32, s64, u8, u16, u32, u64 } from "./types.js";
@@ -53,7 +53,9 @@ function assumedFormat(path: string, fields: Fields): TracepointFormat {
     end = offset + type.size;
     return { name, type: type.cName, offset, size: type.size, signed: false, isDynamic: false };
   });
-  return { name: path.slice(path.indexOf("/") + 1), id: 0, fields: placed };
+  // They are the same for all.
+  const common = commonTracepoint("sched/sched_switch")?.fields.filter((field) => field.offset < FIRST_FIELD) ?? [];
+  return { name: path.slice(path.indexOf("/") + 1), id: 0, fields: [...common, ...placed] };
 }
 
 /** The format of a tracepoint: the machine's own, else the table's, else what the program says. */
@@ -61,7 +63,7 @@ function formatOf(code: Code, path: string, declared: Fields | null, resolve?: T
   const slash = path.indexOf("/");
   const own = resolve?.(path.slice(0, slash), path.slice(slash + 1));
   if (own !== undefined) return own;
-  const known = commonTracepoints.get(path);
+  const known = commonTracepoint(path);
   if (known !== undefined) return known;
   if (declared !== null) return assumedFormat(path, declared);
   throw code.fail(
@@ -90,11 +92,13 @@ export function tracepointContext(
 }
 
 function contextObject(code: Code, path: string, format: TracepointFormat, declared: Fields | null): object {
-  const context = { [CODE]: code, [MEMORY]: { mem: contextMem(code, 0), size: 0, type: null } };
+  const context = { [CODE]: code };
   const define = (name: string, get: () => unknown): void => {
     Object.defineProperty(context, name, { enumerable: true, get });
   };
-  for (const field of format.fields) {
+  // The kernel does not let programs read the common fields.
+  const readable = format.fields.filter((field) => field.offset >= FIRST_FIELD);
+  for (const field of readable) {
     const type = declared?.[field.name];
     if (type !== undefined) checkDeclared(code, path, field.name, type, field);
     define(field.name, () =>
@@ -103,13 +107,13 @@ function contextObject(code: Code, path: string, format: TracepointFormat, decla
         : makePlace(code, type ?? fieldType(field), contextMem(code, field.offset)),
     );
   }
-  const missing = Object.keys(declared ?? {}).find((name) => !format.fields.some((field) => field.name === name));
+  const missing = Object.keys(declared ?? {}).find((name) => !readable.some((field) => field.name === name));
   if (missing !== undefined) throw code.fail(`tracepoint ${path} has no field ${missing} in this kernel`);
   return new Proxy(context, {
     get(target, key) {
       if (typeof key === "symbol" || key in target) return Reflect.get(target, key) as unknown;
       code.mark();
-      const names = format.fields.map((field) => field.name).filter((name) => !name.startsWith("common_"));
+      const names = readable.map((field) => field.name);
       throw code.fail(`tracepoint ${path} has no field ${key}: it has ${names.join(", ") || "none"}`);
     },
   });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { eventRows, syscallArgs } from "../kernel/tracepoint-table.js";
 import type { ReadOnlyInt } from "./context.js";
-import type { Memory } from "./internals.js";
+import type { Memory, Scope } from "./internals.js";
 import type { ArrayPlace } from "./places.js";
 import type { CType, Fields, IntName, IntType, PtrType } from "./types.js";
 import type { Int } from "./values.js";
@@ -82,16 +82,11 @@ interface ExitContext extends SyscallNumber {
   readonly ret: ReadOnlyInt<"s64">;
 }
 
-/** Fields of every tracepoint's record. */
-export interface CommonFields extends Memory {
-  readonly common_type: ReadOnlyInt<"u16">;
-  readonly common_flags: ReadOnlyInt<"u8">;
-  readonly common_preempt_count: ReadOnlyInt<"u8">;
-  readonly common_pid: ReadOnlyInt<"s32">;
-}
-
-/** The context of a tracepoint that the table knows. */
-export type KnownContext<Path> = CommonFields &
+/**
+ * The context of a tracepoint that the table knows. The record's first eight bytes (`common_*`) are not in it: the
+ * kernel does not let programs read them.
+ */
+export type KnownContext<Path> = Scope &
   (Path extends keyof EventRows
     ? EventContext<EventRows[Path]>
     : Path extends `syscalls/sys_enter_${infer Name extends keyof SyscallArgs}`
@@ -110,4 +105,4 @@ type DeclaredField<C> =
         : Memory;
 
 /** The context of a tracepoint whose fields the program declares. */
-export type DeclaredContext<F extends Fields> = CommonFields & { readonly [K in keyof F]: DeclaredField<F[K]> };
+export type DeclaredContext<F extends Fields> = Scope & { readonly [K in keyof F]: DeclaredField<F[K]> };

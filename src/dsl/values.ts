@@ -320,8 +320,8 @@ export class Variable<N extends IntName = IntName> extends Int<N> {
 }
 
 /** An integer in memory. Using it reads it anew each time; `get()` keeps the value it has now. */
-export class IntPlace<N extends IntName = IntName> extends Int<N> implements Memory {
-  readonly [MEMORY]: MemoryInfo;
+export class IntPlace<N extends IntName = IntName> extends Int<N> implements Memory<IntType<N>> {
+  readonly [MEMORY]: MemoryInfo<IntType<N>>;
   readonly [READ]: () => Operand;
 
   /** @internal */
