@@ -10,8 +10,8 @@
  * Loads are paced. Needs root.
  */
 import { appendFileSync } from "node:fs";
+import { askKernelOnce, kernelLog, readStats } from "../src/load/ask-kernel.js";
 import { writeRecord } from "../src/model/record.js";
-import { askKernelOnce, insnsWalked } from "../test/support/kernel-answer.js";
 import { judge } from "../test/support/parity.js";
 import { randomProgram } from "../test/support/random-program.js";
 
@@ -37,7 +37,7 @@ let verdicts = 0;
 let logs = 0;
 for (let i = seed; i < seed + count; i++) {
   const { load } = randomProgram(i);
-  if ((insnsWalked(load) ?? 0) > MAX_WALK) continue;
+  if ((readStats(kernelLog(load, 4))?.insnsProcessed ?? 0) > MAX_WALK) continue;
   const record = { id: `random/${i}`, load, kernel: askKernelOnce(load) };
   if (KERNEL_BUG.test(record.kernel.log)) continue;
   compared++;

@@ -14,11 +14,11 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { readInput } from "../src/cli/input.js";
+import { askKernel } from "../src/load/ask-kernel.js";
 import { readRecord, writeRecord } from "../src/model/record.js";
 import { resolveObject } from "../src/object/resolve.js";
 import { bpfPermission } from "../src/syscall/permissions.js";
 import { InputError } from "../src/util/errors.js";
-import { askKernel } from "../test/support/kernel-answer.js";
 import { judge, mask, type Parity } from "../test/support/parity.js";
 
 const LISTED = 40;

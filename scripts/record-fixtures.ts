@@ -8,10 +8,10 @@
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { askKernel } from "../src/load/ask-kernel.js";
 import { writeRecord } from "../src/model/record.js";
 import { lastMeaningfulLine } from "../src/syscall/index.js";
 import { programs } from "../test/fixtures/verifier/programs/index.js";
-import { askKernel } from "../test/support/kernel-answer.js";
 
 const lines: string[] = [];
 const wrong: string[] = [];

@@ -643,20 +643,36 @@ function format(name: string, rows: readonly FieldRow[]): TracepointFormat {
   return { name, id: 0, fields: [...commonRows, ...rows].map(field) };
 }
 
-function* allFormats(): Generator<[string, TracepointFormat]> {
-  for (const [path, rows] of Object.entries<readonly FieldRow[]>(eventRows)) {
-    yield [path, format(path.slice(path.indexOf("/") + 1), rows)];
-  }
-  for (const [name, args] of Object.entries<readonly string[]>(syscallArgs)) {
-    // Each argument has a word of its own, whatever its type.
-    const rows = args.map((arg, i): FieldRow => [arg, 16 + 8 * i, 8]);
-    yield [`syscalls/sys_enter_${name}`, format(`sys_enter_${name}`, [syscallNumber, ...rows])];
-    yield [`syscalls/sys_exit_${name}`, format(`sys_exit_${name}`, [syscallNumber, ["long ret", 16, 8, true]])];
-  }
+/** Rows of a system call's tracepoint, undefined when the call is not in the table. */
+function syscallRows(name: string): readonly FieldRow[] | undefined {
+  const match = /^sys_(enter|exit)_(.+)$/.exec(name);
+  if (match === null) return undefined;
+  const args: readonly string[] | undefined = Object.hasOwn(syscallArgs, match[2]!)
+    ? syscallArgs[match[2] as keyof typeof syscallArgs]
+    : undefined;
+  if (args === undefined) return undefined;
+  if (match[1] === "exit") return [syscallNumber, ["long ret", 16, 8, true]];
+  // Each argument has a word of its own, whatever its type.
+  return [syscallNumber, ...args.map((arg, i): FieldRow => [arg, 16 + 8 * i, 8])];
 }
 
 /**
- * Formats of common tracepoints by `SYSTEM/NAME`, for machines without tracefs. Records may differ between kernels
- * in little ways: where the running kernel's own format file can be read, it is to be preferred. Ids are 0.
+ * Format of a common tracepoint (`SYSTEM/NAME`), for machines without tracefs; undefined when the table lacks it.
+ * Records may differ between kernels in little ways: where the running kernel's own format file can be read, it is
+ * to be preferred. Its id is 0.
  */
-export const commonTracepoints: ReadonlyMap<string, TracepointFormat> = new Map(allFormats());
+export function commonTracepoint(path: string): TracepointFormat | undefined {
+  const name = path.slice(path.indexOf("/") + 1);
+  const rows: readonly FieldRow[] | undefined = Object.hasOwn(eventRows, path)
+    ? eventRows[path as keyof typeof eventRows]
+    : path.startsWith("syscalls/")
+      ? syscallRows(name)
+      : undefined;
+  return rows === undefined ? undefined : format(name, rows);
+}
+
+/** All tracepoints that {@link commonTracepoint} knows, as `SYSTEM/NAME`. */
+export function commonTracepointPaths(): string[] {
+  const calls = Object.keys(syscallArgs).flatMap((call) => [`syscalls/sys_enter_${call}`, `syscalls/sys_exit_${call}`]);
+  return [...Object.keys(eventRows), ...calls];
+}

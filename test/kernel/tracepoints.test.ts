@@ -4,7 +4,12 @@ import { release } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import t from "tap";
-import { commonTracepoints, parseTracepointFormat, type TracepointFormat } from "../../src/kernel/index.js";
+import {
+  commonTracepoint,
+  commonTracepointPaths,
+  parseTracepointFormat,
+  type TracepointFormat,
+} from "../../src/kernel/index.js";
 import { InputError } from "../../src/util/errors.js";
 
 const events = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"].find((path) => {
@@ -110,15 +115,25 @@ function print(format: TracepointFormat): string {
   return `name: ${format.name}\nID: ${format.id}\nformat:\n${fields.join("\n")}\n\nprint fmt: "x"\n`;
 }
 
+const table = new Map(commonTracepointPaths().map((path) => [path, commonTracepoint(path)!]));
+
+t.test("a table of common tracepoints", (t) => {
+  t.ok(table.size > 200, `${table.size} formats`);
+  for (const path of ["sched/no_such", "syscalls/sys_enter_no_such", "toString", "syscalls/sys_enter_toString", "x"]) {
+    t.equal(commonTracepoint(path), undefined, path);
+  }
+  t.end();
+});
+
 t.test("what is read back from a printed format is the format", (t) => {
-  for (const format of commonTracepoints.values()) t.same(parseTracepointFormat(print(format)), format, format.name);
+  for (const format of table.values()) t.same(parseTracepointFormat(print(format)), format, format.name);
   t.end();
 });
 
 const skipTable = skip || (release().startsWith("6.18.") ? false : "skipped: not Linux 6.18");
 t.test("the table against the running kernel's format files", { skip: skipTable }, (t) => {
   let compared = 0;
-  for (const [path, format] of commonTracepoints) {
+  for (const [path, format] of table) {
     const file = join(events!, path, "format");
     if (!existsSync(file)) continue;
     compared++;

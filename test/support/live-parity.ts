@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { release } from "node:os";
+import { askKernel } from "../../src/load/ask-kernel.js";
 import { bpfPermission } from "../../src/syscall/permissions.js";
 import type { FixtureProgram } from "../fixtures/verifier/programs/kit.js";
-import { askKernel } from "./kernel-answer.js";
 import { judge, type Parity } from "./parity.js";
 
 /** Options of a test that asks the running kernel what it thinks of a program: it must be the kernel that is mirrored. */

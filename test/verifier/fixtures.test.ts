@@ -2,12 +2,12 @@
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import t from "tap";
+import { askKernel } from "../../src/load/ask-kernel.js";
 import { type LoadRecord, readRecord } from "../../src/model/record.js";
 import { bpfPermission, lastMeaningfulLine } from "../../src/syscall/index.js";
 import { verify } from "../../src/verifier/index.js";
 import { knownDifferences } from "../fixtures/verifier/known-differences.js";
 import { programs } from "../fixtures/verifier/programs/index.js";
-import { askKernel } from "../support/kernel-answer.js";
 import { compareLogs, judge, mask } from "../support/parity.js";
 
 const file = new URL("../fixtures/verifier/recorded.jsonl", import.meta.url);

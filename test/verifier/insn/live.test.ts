@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import t, { type Test } from "tap";
 import { ProgFlag } from "../../../src/kernel/uapi.js";
+import { askKernelOnce } from "../../../src/load/ask-kernel.js";
 import { verify } from "../../../src/verifier/index.js";
-import { askKernelOnce } from "../../support/kernel-answer.js";
 import { needsMirroredKernel } from "../../support/live-parity.js";
 import { loadOf } from "./one-insn.js";
 import { type Mix, randomScalars } from "./random-scalars.js";
