@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import * as build from "../../../src/asm/build.js";
 import type { Insn } from "../../../src/asm/insn.js";
+import { BPF_JMP, BPF_JMP32, bpfClass } from "../../../src/asm/opcode.js";
 import { ALU_OPS, type AluOp, JMP_OPS, type JmpOp } from "../../../src/asm/ops.js";
 import { helperNames } from "../../../src/kernel/helpers/names.js";
 
@@ -19,7 +20,8 @@ export interface Mix {
   readonly jumps: number;
 }
 
-class Generator {
+/** Numbers that follow from a seed. */
+export class Random {
   private state: number;
 
   constructor(seed: number) {
@@ -38,6 +40,18 @@ class Generator {
     return from[this.below(from.length)]!;
   }
 
+  /** The groups in a row; the offset of a jump, alone in its group, counts groups, as it must not land within one. */
+  joined(groups: readonly Insn[][]): Insn[] {
+    return groups.flatMap((group, i) => {
+      const first = group[0]!;
+      const cls = bpfClass(first.opcode);
+      if (cls !== BPF_JMP && cls !== BPF_JMP32) return group;
+      return [{ ...first, off: groups.slice(i + 1, i + 1 + first.off).reduce((sum, g) => sum + g.length, 0) }];
+    });
+  }
+}
+
+class Generator extends Random {
   imm(): number {
     const kind = this.below(4);
     if (kind === 0) return this.below(32) - 16;
@@ -93,18 +107,11 @@ class Generator {
     const insns: Insn[] = [];
     for (const reg of [6, 7, 8]) insns.push(random, build.mov64Reg(reg, 0));
     insns.push(random, build.mov64Reg(1, this.pick([0, 6, 7])));
-    // Groups first, as a jump must not land within one.
     const groups: Insn[][] = [];
     for (let i = 0, n = 1 + this.below(length); i < n; i++) {
       groups.push(this.below(100) < jumps ? [this.compare(this.below(4))] : this.compute());
     }
-    groups.forEach((group, i) => {
-      const [first] = group;
-      const cls = first!.opcode & 7;
-      if (cls !== 5 && cls !== 6) insns.push(...group);
-      else
-        insns.push({ ...first!, off: groups.slice(i + 1, i + 1 + first!.off).reduce((sum, g) => sum + g.length, 0) });
-    });
+    insns.push(...this.joined(groups));
     insns.push(build.mov64Imm(0, 0), build.exit());
     return insns;
   }
