@@ -57,7 +57,7 @@ import { assignScalarIdBeforeMov, clearScalarId } from "../track/linked.js";
 import { adjustPtrMinMaxVals, aluString } from "./ptr-alu.js";
 import { adjustScalarMinMaxVals } from "./scalar-alu.js";
 
-/** Stands in for a source register: an immediate, or the offset that the destination held. */
+/** Stands in for a source register: an immediate, or the offset that the destination held. Only its value counts. */
 const offReg = new Int32Array(REG_WORDS);
 
 function reserved(env: VerifierEnv, what: string): number {
@@ -139,7 +139,6 @@ export function adjustRegMinMaxVals(env: VerifierEnv, i: number): number {
   }
   if (!isReg) {
     const imm = env.insns.imm[i]!;
-    offReg.fill(0);
     offReg[R_TYPE] = RegType.SCALAR_VALUE;
     markRegKnownRaw(offReg, 0, imm, imm >> 31);
   }

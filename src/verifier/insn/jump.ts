@@ -250,7 +250,6 @@ export function checkCondJmpOp(env: VerifierEnv, i: number): number {
   } else {
     const imm = env.insns.imm[i]!;
     srcMem = env.fake;
-    srcMem.fill(0, 0, REG_WORDS);
     srcMem[R_TYPE] = SCALAR_VALUE;
     markRegKnownRaw(srcMem, 0, imm, imm >> 31);
   }
