@@ -10,6 +10,12 @@ export function possibleCpus(): number {
   return cached;
 }
 
+/** One more than the highest number that a CPU of the machine may have (nr_cpu_ids). */
+export function nrCpuIds(): number {
+  const list = readFileSync("/sys/devices/system/cpu/possible", "utf8").trim();
+  return Number(/(\d+)$/.exec(list)?.[1] ?? 0) + 1;
+}
+
 /** Number of CPUs in a list such as `0-3,8`. */
 export function countCpuList(list: string): number {
   let count = 0;

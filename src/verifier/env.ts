@@ -249,6 +249,9 @@ const noInts = new Int32Array(0);
 const fakeRegs = new Int32Array(2 * REG_WORDS);
 const backtrackState = new BacktrackState();
 
+/** The most CPUs that a kernel can be configured for (NR_CPUS on x86-64). */
+export const MAX_NR_CPUS = 8192;
+
 /** Everything one verification needs. Mirrors struct bpf_verifier_env. */
 export class VerifierEnv {
   readonly load: ProgramLoad;
@@ -296,7 +299,7 @@ export class VerifierEnv {
   maxCtxOffset = 0;
   exploreAluLimits = false;
   /** CPUs of the machine: the result of bpf_get_smp_processor_id() stays below (nr_cpu_ids). */
-  nrCpuIds = 2;
+  nrCpuIds: number = MAX_NR_CPUS;
 
   insnProcessed = 0;
   prevInsnProcessed = 0;

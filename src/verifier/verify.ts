@@ -34,6 +34,11 @@ export interface VerifyOptions {
   readonly caps?: Capabilities;
   /** Which kernel to mirror. Default {@link linux618}. */
   readonly profile?: KernelProfile;
+  /**
+   * CPUs that the machine may have (nr_cpu_ids), 1–8192: bpf_get_smp_processor_id() returns less. Default: 8192, which
+   * accepts only what every machine does.
+   */
+  readonly nrCpuIds?: number;
 }
 
 /** The figures of the log's last lines. */
@@ -94,6 +99,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   const start = performance.now();
   const env = new VerifierEnv(load, options.logLevel ?? 0, options.caps ?? ALL_CAPS);
   setup(env, options.profile ?? linux618);
+  if (options.nrCpuIds !== undefined) env.nrCpuIds = options.nrCpuIds;
   let construct: VerifyResult["construct"];
   let ret = 0;
   try {

@@ -26,3 +26,15 @@ export function differenceOf(parity: Parity): string | null {
   const construct = result.construct === undefined ? "" : ` (${result.construct.what})`;
   return `${id}: kernel errno ${kernel.errno}, ours ${result.verdict} ${result.errno}${construct}${where}`;
 }
+
+/** What {@link sameAsKernel} needs of a tap test. */
+interface Asserts {
+  equal(found: unknown, wanted: unknown, message: string): unknown;
+}
+
+/** Asserts that mirror and running kernel say the same about a program, word by word; our log. */
+export function sameAsKernel(t: Asserts, program: FixtureProgram): string {
+  const parity = judgeLive(program);
+  t.equal(differenceOf(parity), null, program.name);
+  return parity.result.log;
+}

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { nrCpuIds } from "../../src/load/cpus.js";
 import type { KernelAnswer, LoadRecord } from "../../src/model/record.js";
 import { lastMeaningfulLine } from "../../src/syscall/errors.js";
 import { type VerifyResult, verify } from "../../src/verifier/index.js";
@@ -56,10 +57,10 @@ export interface Parity {
   readonly difference: Difference | null;
 }
 
-/** Runs the mirror over a record that holds a kernel's answer. */
-export function judge({ id, load, kernel }: LoadRecord): Parity {
+/** Runs the mirror over a record that holds the answer of a kernel on a machine with so many CPUs. */
+export function judge({ id, load, kernel }: LoadRecord, cpus: number = nrCpuIds()): Parity {
   if (kernel === null) throw new TypeError(`record ${id} holds no kernel's answer`);
-  const result = verify(load, { logLevel: 2 });
+  const result = verify(load, { logLevel: 2, nrCpuIds: cpus });
   const verdict = kernel.errno === 0 ? "accepted" : "rejected";
   return {
     id,

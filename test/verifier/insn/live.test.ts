@@ -2,6 +2,7 @@
 import t, { type Test } from "tap";
 import { ProgFlag, ProgType } from "../../../src/kernel/uapi.js";
 import { askKernelOnce } from "../../../src/load/ask-kernel.js";
+import { nrCpuIds } from "../../../src/load/cpus.js";
 import type { ProgramLoad } from "../../../src/model/load.js";
 import { verify } from "../../../src/verifier/index.js";
 import { needsMirroredKernel } from "../../support/live-parity.js";
@@ -28,7 +29,7 @@ function compare(t: Test, loadFor: (seed: number) => ProgramLoad): { accepted: n
     const load = loadFor(seed);
     const kernel = askKernelOnce(load);
     if (kernel.logTruncated) continue;
-    const ours = verify(load, { logLevel: 2 });
+    const ours = verify(load, { logLevel: 2, nrCpuIds: nrCpuIds() });
     if (kernel.errno === 0) accepted++;
     if (kernel.log.includes("REG INVARIANTS VIOLATION")) violations++;
     if (kernel.errno !== ours.errno || kernel.log !== ours.log) {
