@@ -167,7 +167,10 @@ export class ProgramBuilder implements Scope {
 
   /* Output. */
 
-  /** Prints a line to the kernel's trace pipe with bpf_trace_printk(): `%d %u %x` are 32 bits, `%lld %llu %llx` 64, `%s` memory. */
+  /**
+   * Prints a line to the kernel's trace pipe with bpf_trace_printk(): `%d %u %x` print 32 bits, `%lld %llu %llx` 64,
+   * `%s` a string in memory, `%p` a pointer, `%%` a percent sign.
+   */
   printk(format: string, ...values: readonly PrintArg[]): void {
     this[CODE].mark();
     printk(this[CODE], this[CODE].routine.name, format, values);

@@ -38,10 +38,13 @@ export const rawTracepointType: ContextType = (btf) => {
 };
 
 function fieldType(btf: BtfBuilder, { size, signed, isDynamic, arrayLen, type }: TracepointField): number {
-  if (arrayLen !== undefined && !isDynamic) {
-    return btf.array(type === "char" ? btf.int("char") : wordOf(btf, 1), size);
+  const isWord = (bytes: number): boolean => [1, 2, 4, 8].includes(bytes);
+  if (arrayLen === undefined || isDynamic) {
+    return isWord(size) ? wordOf(btf, size, signed) : btf.array(wordOf(btf, 1), size);
   }
-  return [1, 2, 4, 8].includes(size) ? wordOf(btf, size, signed) : btf.array(wordOf(btf, 1), size);
+  if (type === "char") return btf.array(btf.int("char"), size);
+  const element = size / arrayLen;
+  return isWord(element) ? btf.array(wordOf(btf, element, signed), arrayLen) : btf.array(wordOf(btf, 1), size);
 }
 
 /** The record of a tracepoint as a struct. */

@@ -87,6 +87,9 @@ export class ArrayPlace<E extends CType<unknown>, N extends number> implements M
       }
       return makePlace(code, this.#type.element, { ...mem, offset: mem.offset + at * size });
     }
+    if (mem.readOnly !== undefined) {
+      throw code.fail("an index into the context must be a plain number: the kernel wants to know it beforehand");
+    }
     const wide = code.convert(index[READ](), index.type, u64);
     const offset = code.binary("mul", 64, wide, { value: BigInt(size) });
     // The variable part first: the fixed offset then stands in the instructions.

@@ -41,12 +41,24 @@ interface V8Error {
 /** Deep enough for the frames of the DSL between the user's call and here. */
 const FRAMES = 16;
 
-/** Frames of this directory are ours. */
-const ownDirectory = new URL(".", import.meta.url).href;
-const ownPath = ownDirectory.startsWith("file://") ? decodeURI(ownDirectory.slice("file://".length)) : ownDirectory;
+/**
+ * The directory whose frames are ours: the package's sources or its built files, where this module stands in a
+ * folder of its own or in one of shared pieces; else wherever somebody bundled it to.
+ */
+function ownDirectory(): string | undefined {
+  try {
+    const here = new URL(".", import.meta.url).href;
+    return /\/(?:dsl|chunks)\/$/.test(here) ? new URL("..", import.meta.url).href : here;
+  } catch {
+    return undefined; // A bundle that is no module has no address.
+  }
+}
+
+const ownUrl = ownDirectory();
+const ownPath = ownUrl?.startsWith("file://") ? decodeURI(ownUrl.slice("file://".length)) : undefined;
 
 function isOwn(file: string): boolean {
-  return file.startsWith(ownDirectory) || file.startsWith(ownPath);
+  return (ownUrl !== undefined && file.startsWith(ownUrl)) || (ownPath !== undefined && file.startsWith(ownPath));
 }
 
 function callSites(): readonly CallSite[] {

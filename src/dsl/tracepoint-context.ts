@@ -21,9 +21,11 @@ const SIGNED = { 1: s8, 2: s16, 4: s32, 8: s64 } as const;
 
 /** The C type of a field, by its declaration, size and sign. */
 function fieldType({ type, size, signed, arrayLen }: TracepointField): CType<unknown> {
-  if (arrayLen !== undefined) return type === "char" ? array(char, size) : bytes(size);
   const ints: Readonly<Record<number, CType<unknown>>> = signed ? SIGNED : UNSIGNED;
-  return ints[size] ?? bytes(size);
+  if (arrayLen === undefined) return ints[size] ?? bytes(size);
+  if (type === "char") return array(char, size);
+  const element = ints[size / arrayLen];
+  return element === undefined ? bytes(size) : array(element, arrayLen);
 }
 
 function dynamicField(code: Code, { offset, size, isRelative }: TracepointField): DynamicField {

@@ -2,8 +2,7 @@
 import type { eventRows, syscallArgs } from "../kernel/tracepoint-table.js";
 import type { ReadOnlyInt } from "./context.js";
 import type { Memory, Scope } from "./internals.js";
-import type { ArrayPlace } from "./places.js";
-import type { CType, Fields, IntName, IntType, PtrType } from "./types.js";
+import type { ArrayType, CType, Fields, IntName, IntType, PtrType } from "./types.js";
 import type { Int } from "./values.js";
 
 /*
@@ -36,9 +35,38 @@ export interface DynamicField {
   size(): Int<"u32">;
 }
 
-/** An array in the context: copy it with `set`, or read its elements. */
-export type ReadOnlyArray<E extends CType<unknown>, N extends number> = Memory &
-  Pick<ArrayPlace<E, N>, "at" | "length">;
+/** An array in the context: copy it to a place with `place.set(array)`, or read its elements. */
+export type ReadOnlyArray<E extends CType<unknown>, N extends number> = Memory<ArrayType<E, N>> & {
+  readonly length: N;
+  /** The element with this index; the kernel wants to know it beforehand. */
+  at(index: number): E extends IntType<infer Name> ? ReadOnlyInt<Name> : Memory;
+};
+
+/** Integer types of arrays, by how their declarations begin. */
+interface ElementNames {
+  "unsigned long": "u64";
+  long: "s64";
+  u64: "u64";
+  __u64: "u64";
+  "unsigned int": "u32";
+  int: "s32";
+  u32: "u32";
+  __u32: "u32";
+  u16: "u16";
+  __u16: "u16";
+  "unsigned char": "u8";
+  u8: "u8";
+  __u8: "u8";
+}
+
+/** `unsigned long args[6]` → `u64`; never for what is no integer. */
+type ElementName<Declaration extends string> = {
+  [K in keyof ElementNames]: Declaration extends `${K} ${infer Rest}`
+    ? Rest extends `${string} ${string}`
+      ? never
+      : ElementNames[K]
+    : never;
+}[keyof ElementNames];
 
 /** How a field of this declaration, size and sign can be used. */
 type FieldUse<Declaration extends string, Size, Signed> = Declaration extends `__data_loc ${string}`
@@ -47,8 +75,10 @@ type FieldUse<Declaration extends string, Size, Signed> = Declaration extends `_
     ? DynamicField
     : Declaration extends `char ${string}[${infer N extends number}]`
       ? ReadOnlyArray<IntType<"char">, N>
-      : Declaration extends `${string}[${string}]`
-        ? Memory
+      : Declaration extends `${string}[${infer N extends number}]`
+        ? [ElementName<Declaration>] extends [never]
+          ? Memory
+          : ReadOnlyArray<IntType<ElementName<Declaration>>, N>
         : Signed extends true
           ? ReadOnlyInt<SignedName<Size>>
           : ReadOnlyInt<UnsignedName<Size>>;

@@ -343,6 +343,13 @@ t.test("types follow from declarations", (t) => {
     );
   });
   build(program);
+  const syscall = tracepoint("raw_syscalls/sys_enter", "x", (p, ctx) => {
+    const [second, id, count]: [Int<"u64">, Int<"s64">, 6] = [ctx.args.at(1), ctx.id, ctx.args.length];
+    t.same([second.type.name, id.type.name, count], ["u64", "s64", 6]);
+    // @ts-expect-error one that is computed while the program runs
+    t.throws(() => ctx.args.at(p.ktimeGetNs()), { message: /an index into the context must be a plain number/ });
+  });
+  build(syscall);
   const index: JsOf<typeof u32> = arrayMap("m", u64, { maxEntries: 1 }).key.size;
   t.equal(index, 4);
   t.throws(() => u8.encode(256, new DataView(new ArrayBuffer(1)), 0), InputError);
