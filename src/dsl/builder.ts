@@ -2,7 +2,7 @@
 import { foldBinary } from "./arith.js";
 import type { Code, LoopControl, Operand } from "./code.js";
 import { Condition, type Test } from "./condition.js";
-import { defineHelpers, type Helpers, PROGRAM_TYPES, type ProgramKind } from "./helpers.js";
+import { defineHelpers, type Helpers, type ProgramKind } from "./helpers.js";
 import { CODE, type CompileError, MEMORY, type Memory, type Scope } from "./internals.js";
 import { fill, type Init, type Place, stackPlace } from "./places.js";
 import type { MaybeNull } from "./pointers.js";
@@ -214,15 +214,21 @@ function log2(code: Code, value: Operand): Operand {
 /** `p` in a program of a kind: statements, and the helpers that the kind may call. */
 export type Program<Kind extends ProgramKind> = ProgramBuilder & Helpers<Kind>;
 
-const builders = new Map<ProgramKind, new (code: Code) => ProgramBuilder>();
-for (const kind of Object.keys(PROGRAM_TYPES) as ProgramKind[]) {
-  const Builder = class extends ProgramBuilder {};
-  defineHelpers(Builder.prototype, kind);
-  builders.set(kind, Builder);
+type BuilderClass = new (code: Code) => ProgramBuilder;
+
+const builders = new Map<ProgramKind, BuilderClass>();
+
+function builderClass(kind: ProgramKind): BuilderClass {
+  let Builder = builders.get(kind);
+  if (Builder === undefined) {
+    Builder = class extends ProgramBuilder {};
+    defineHelpers(Builder.prototype, kind);
+    builders.set(kind, Builder);
+  }
+  return Builder;
 }
 
 /** A builder for a program of a kind. */
 export function newBuilder<Kind extends ProgramKind>(kind: Kind, code: Code): Program<Kind> {
-  const Builder = builders.get(kind)!;
-  return new Builder(code) as Program<Kind>;
+  return new (builderClass(kind))(code) as Program<Kind>;
 }

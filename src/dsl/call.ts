@@ -5,14 +5,10 @@ import { BugError } from "../util/errors.js";
 import type { Code } from "./code.js";
 import type { Reg } from "./codegen/ir.js";
 
-/** Helpers all of whose variants want a GPL-compatible licence. */
-const GPL_ONLY: ReadonlySet<HelperName> = gplOnly();
-
-function gplOnly(): Set<HelperName> {
-  const names = new Set<HelperName>();
-  for (const { name, gplOnly } of helperProtos.values()) if (gplOnly) names.add(name);
-  for (const { name, gplOnly } of helperProtos.values()) if (!gplOnly) names.delete(name);
-  return names;
+/** Whether all variants of a helper want a GPL-compatible licence. */
+function isGplOnly(name: HelperName): boolean {
+  const variants = [...helperProtos().values()].filter((proto) => proto.name === name);
+  return variants.length > 0 && variants.every((proto) => proto.gplOnly);
 }
 
 /** `ktime_get_ns` as `ktimeGetNs`. */
@@ -28,7 +24,7 @@ export function camelCase(name: string): string {
 export function callHelper(code: Code, name: HelperName, args: readonly Reg[], method = camelCase(name)): Reg {
   const id = helperByName(name);
   if (id === undefined) throw new BugError(`no helper ${name}`);
-  if (GPL_ONLY.has(name) && !code.surroundings.gpl) {
+  if (!code.surroundings.gpl && isGplOnly(name)) {
     throw code.fail(
       `${method}() is for programs under a GPL-compatible licence only: give object() license "GPL", for instance`,
     );

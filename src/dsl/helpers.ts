@@ -10,7 +10,6 @@ import { helperResults } from "../kernel/helpers/results.js";
 import type { socketFilter, xdp } from "../kernel/helpers/sets-packet.js";
 import type { kprobe, rawTracepoint, tracepoint } from "../kernel/helpers/sets-tracing.js";
 import { ProgType, progTypeName } from "../kernel/uapi.js";
-import { BugError } from "../util/errors.js";
 import { callHelper, camelCase } from "./call.js";
 import type { Code } from "./code.js";
 import type { Reg } from "./codegen/ir.js";
@@ -273,27 +272,30 @@ function callMethod(code: Code, proto: HelperProto, given: readonly unknown[]): 
   return new Value(code, type, type.bits === 32 ? code.convert({ reg: result }, u64, type) : { reg: result });
 }
 
-/** Adds the methods of a program type's helpers to a prototype; those of other types say why they are missing. */
+/** Why programs of a kind cannot call a helper in this way; null when they can. */
+function objection(kind: ProgramKind, proto: HelperProto | null, method: string): string | null {
+  if (proto === null) return `a ${progTypeName(PROGRAM_TYPES[kind])} program may not call ${method}()`;
+  if (isCallable(proto)) return null;
+  return `${method}() cannot be called from here yet: it takes or gives something that the DSL has no type for`;
+}
+
+/**
+ * Adds a method for every helper to a prototype; those that programs of the kind may not call say so. Prototypes are
+ * looked up when they are needed: most never are.
+ */
 export function defineHelpers(prototype: object, kind: ProgramKind): void {
-  const progType = PROGRAM_TYPES[kind];
-  const typeName = progTypeName(progType);
-  if (typeName === undefined) throw new BugError(`no name of program type ${progType}`);
   helperNames.forEach((name, id) => {
     if (id === 0 || (SPOKEN_FOR as readonly string[]).includes(name)) return;
-    const proto = helperProto(progType, 0, id);
     const method = camelCase(name);
-    const why =
-      proto === null
-        ? `a ${typeName} program may not call ${method}()`
-        : isCallable(proto)
-          ? null
-          : `${method}() cannot be called from here yet: it takes or gives something that the DSL has no type for`;
     Object.defineProperty(prototype, method, {
       configurable: true,
       value(this: Scope, ...given: unknown[]) {
-        if (proto !== null && why === null) return callMethod(this[CODE], proto, given);
-        this[CODE].mark();
-        throw this[CODE].fail(why ?? method);
+        const code = this[CODE];
+        const proto = helperProto(PROGRAM_TYPES[kind], 0, id);
+        const why = objection(kind, proto, method);
+        if (proto !== null && why === null) return callMethod(code, proto, given);
+        code.mark();
+        throw code.fail(`${why}`);
       },
     });
   });
