@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Builds dist/: declarations by tsc, one file a room by esbuild, with what rooms share in dist/chunks.
-// Plain tsc output is some 150 modules, which take longer to load than execsnoop takes to be built and attached.
+// Builds dist/: declarations by tsc, JavaScript by esbuild. Loaded one by one, the 190 modules of src/ take longer than
+// all the work on a small program, so they are joined: dist/core.js holds what runs in a browser too, dist/node.js the
+// rest, and each room's index.js names its part of them.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -10,6 +11,40 @@ import { build } from "esbuild";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const src = join(root, "src");
 const outdir = join(root, "dist");
+
+/** Rooms that need Node; the others run in a browser. */
+const nodeRooms = new Set(["syscall", "link", "load", "cli"]);
+
+/** Modules that are imported from outside, without their ending. */
+const entries = readdirSync(src, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && existsSync(join(src, entry.name, "index.ts")))
+  .map(({ name }) => `${name}/index`)
+  .concat("index", "cli/source");
+const isNode = (entry) => nodeRooms.has(entry.split("/")[0]);
+
+const settings = {
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  packages: "external",
+  logLevel: "warning",
+};
+
+/** The names that a module exports. */
+async function exportsOf(entry) {
+  const result = await build({
+    ...settings,
+    entryPoints: [join(src, `${entry}.ts`)],
+    write: false,
+    metafile: true,
+    outdir,
+  });
+  return Object.values(result.metafile.outputs)[0].exports;
+}
+
+/** What the joint modules call an entry's export, so that names of different rooms do not clash. */
+const jointName = (entry, name) => `${entry.replace("/", "_")}$${name}`;
 
 rmSync(outdir, { recursive: true, force: true });
 execFileSync(
@@ -20,23 +55,48 @@ execFileSync(
   },
 );
 
-const rooms = readdirSync(src).filter((room) => existsSync(join(src, room, "index.ts")));
+const names = new Map(await Promise.all(entries.map(async (entry) => [entry, await exportsOf(entry)])));
+
+/** Source of a joint module: everything that its entries export. */
+function joint(ofNode) {
+  const lines = entries
+    .filter((entry) => isNode(entry) === ofNode)
+    .map((entry) => {
+      const list = names.get(entry).map((name) => `${name} as ${jointName(entry, name)}`);
+      return `export { ${list.join(", ")} } from "./${entry}.js";`;
+    });
+  return lines.join("\n");
+}
+
+const jointModules = {
+  name: "joint",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^joint:/ }, ({ path }) => ({ path: path.slice("joint:".length), namespace: "joint" }));
+    plugin.onLoad({ filter: /.*/, namespace: "joint" }, ({ path }) => ({
+      contents: joint(path === "node"),
+      resolveDir: src,
+      loader: "ts",
+    }));
+  },
+};
+
 await build({
-  entryPoints: ["index.ts", ...rooms.map((room) => `${room}/index.ts`), "cli/main.ts", "cli/source.ts"].map((file) =>
-    join(src, file),
-  ),
-  outbase: src,
+  ...settings,
+  entryPoints: { core: "joint:core", node: "joint:node", "cli/main": join(src, "cli/main.ts") },
+  plugins: [jointModules],
   outdir,
-  // Modules find their neighbours (package.json, the rooms' entries) by paths: every output lies one folder deep.
+  // Modules find package.json and the rooms' entries by paths: what they stand in lies one folder deep.
   chunkNames: "chunks/[hash]",
-  bundle: true,
   splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  packages: "external",
   sourcemap: true,
   sourcesContent: false,
-  legalComments: "inline",
-  logLevel: "warning",
 });
+
+for (const entry of entries) {
+  const list = names.get(entry).map((name) => `${jointName(entry, name)} as ${name}`);
+  const from = `${entry.includes("/") ? "../" : "./"}${isNode(entry) ? "node" : "core"}.js`;
+  writeFileSync(
+    join(outdir, `${entry}.js`),
+    `// SPDX-License-Identifier: MIT\nexport { ${list.join(", ")} } from "${from}";\n`,
+  );
+}

@@ -30,7 +30,7 @@ for (const line of readFileSync("/proc/kallsyms", "utf8").split("\n")) {
   if (name === undefined || module !== undefined) continue;
   symbols.set(name, BigInt(`0x${address}`));
 }
-const wanted = new Set([...helperProtos.keys()].map(helperFunction));
+const wanted = new Set([...helperProtos().keys()].map(helperFunction));
 for (const [name, address] of symbols) {
   if (wanted.has(name) || name.endsWith("_allowed")) names.set(address, name);
 }

@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { build } from "./build.js";
+import { disasm } from "./disasm.js";
+import { loadCommand } from "./load.js";
 import { ExitCode } from "./output.js";
+import { reportError } from "./report.js";
+import { runCommand } from "./run.js";
+import { verifyCommand } from "./verify.js";
 
 const version = (): string =>
   (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
@@ -35,7 +41,7 @@ function commandLine(done: (code: number) => void): Command {
     .description("build an object file from a TypeScript program")
     .argument("<file>", "program (.ts)")
     .option("-o, --output <file>", "object to write (default: the program's name with .o, in this directory)")
-    .action(async (file, options) => done(await (await import("./build.js")).build(file, options)));
+    .action(async (file, options) => done(await build(file, options)));
 
   program
     .command("verify")
@@ -52,7 +58,7 @@ function commandLine(done: (code: number) => void): Command {
       if ((file === undefined) === (options.records === undefined)) {
         command.error("error: give either a file or --records FILE");
       }
-      done(await (await import("./verify.js")).verifyCommand(file, options));
+      done(await verifyCommand(file, options));
     });
 
   program
@@ -63,7 +69,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("--record <file>", "write load records with the kernel's answers (.jsonl)")
     .option("--log <level>", "print the kernel's log", logLevel)
     .option("--json", "one JSON object per program")
-    .action(async (file, options) => done(await (await import("./load.js")).loadCommand(file, options)));
+    .action(async (file, options) => done(await loadCommand(file, options)));
 
   program
     .command("run")
@@ -75,7 +81,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("-o, --output <file>", "object to write (default: the program's name with .o, in this directory)")
     .option("--device <interface>", "network interface for XDP programs and socket filters")
     .option("-v, --verbose", "print the verifier's log")
-    .action(async (file, args, options) => done(await (await import("./run.js")).runCommand(file, args, options)));
+    .action(async (file, args, options) => done(await runCommand(file, args, options)));
 
   program
     .command("disasm")
@@ -83,7 +89,7 @@ function commandLine(done: (code: number) => void): Command {
     .argument("<file>", "object (.o) or program (.ts)")
     .option("--opcodes", "with the bytes of each instruction")
     .option("--linum", "with the source lines")
-    .action(async (file, options) => done(await (await import("./disasm.js")).disasm(file, options)));
+    .action(async (file, options) => done(await disasm(file, options)));
 
   return program;
 }
@@ -97,7 +103,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
-    return (await import("./report.js")).reportError(error);
+    return reportError(error);
   }
 }
 

@@ -91,7 +91,7 @@ t.test("names and ids", (t) => {
 });
 
 t.test("every prototype is well-formed", (t) => {
-  for (const [variant, proto] of helperProtos) {
+  for (const [variant, proto] of helperProtos()) {
     const count = proto.argTypes.indexOf(ArgType.DONTCARE);
     const used = count < 0 ? 5 : count;
     t.ok(
@@ -112,7 +112,7 @@ t.test("every prototype is well-formed", (t) => {
   for (const name of helperNames) {
     if (name === "unspec") continue;
     t.ok(
-      [...helperProtos.values()].some((proto) => proto.name === name),
+      [...helperProtos().values()].some((proto) => proto.name === name),
       `${name} has a prototype`,
     );
   }
@@ -134,7 +134,7 @@ t.test("prototypes against the recorded kernel's memory", (t) => {
   const { protos }: ProtoFixture = JSON.parse(
     readFileSync(new URL("../fixtures/kernel/helper-protos.json", import.meta.url), "utf8"),
   );
-  for (const [variant, proto] of helperProtos) {
+  for (const [variant, proto] of helperProtos()) {
     const found = protos[helperFunction(variant)];
     if (notInImage.has(variant)) {
       t.equal(found, undefined, `${variant} is not in the image`);

@@ -48,12 +48,27 @@ function resolve(variant: string, row: ProtoRow): HelperProto {
   };
 }
 
-/** Every prototype by its variant's name, e.g. `perf_event_output_tp`; names of the kernel without `bpf_` and `_proto`. */
-export const helperProtos: ReadonlyMap<string, HelperProto> = new Map(
-  Object.entries<ProtoRow>({ ...coreProtos, ...tracingProtos, ...packetProtos, ...socketProtos }).map(
-    ([variant, row]) => [variant, resolve(variant, row)],
-  ),
-);
+const tables: readonly Readonly<Record<string, ProtoRow>>[] = [coreProtos, tracingProtos, packetProtos, socketProtos];
+
+/** Prototypes asked for so far: a program needs a handful of the 274. */
+const resolved = new Map<string, HelperProto>();
+
+/** A prototype by its variant's name, e.g. `perf_event_output_tp`: that of the kernel without `bpf_` and `_proto`. */
+function protoOfVariant(variant: string): HelperProto | undefined {
+  let proto = resolved.get(variant);
+  if (proto === undefined) {
+    const row = tables.find((table) => Object.hasOwn(table, variant))?.[variant];
+    if (row === undefined) return undefined;
+    proto = resolve(variant, row);
+    resolved.set(variant, proto);
+  }
+  return proto;
+}
+
+/** Every prototype by its variant's name. */
+export function helperProtos(): ReadonlyMap<string, HelperProto> {
+  return new Map(tables.flatMap((table) => Object.keys(table)).map((variant) => [variant, protoOfVariant(variant)!]));
+}
 
 /** The name of a helper without `bpf_`; undefined for an id that names none. The kernel's log prints `bpf_NAME#ID`. */
 export function helperById(id: number): HelperName | undefined {
@@ -90,7 +105,7 @@ export function helperProto(
     if (choice === undefined) continue;
     const variant = choose(choice, expectedAttachType, caps, sleepable);
     if (variant === null) return null;
-    const proto = helperProtos.get(variant);
+    const proto = protoOfVariant(variant);
     if (proto === undefined) throw new BugError(`helper set names an unknown prototype ${variant}`);
     return proto;
   }
