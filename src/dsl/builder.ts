@@ -2,7 +2,7 @@
 import { foldBinary } from "./arith.js";
 import type { Code, LoopControl, Operand } from "./code.js";
 import { Condition, type Test } from "./condition.js";
-import { defineHelpers, type Helpers, type ProgramKind } from "./helpers.js";
+import { type Helpers, type ProgramKind, withHelpers } from "./helpers.js";
 import { CODE, type CompileError, MEMORY, type Memory, type Scope } from "./internals.js";
 import { fill, type Init, type Place, stackPlace } from "./places.js";
 import type { MaybeNull } from "./pointers.js";
@@ -214,21 +214,14 @@ function log2(code: Code, value: Operand): Operand {
 /** `p` in a program of a kind: statements, and the helpers that the kind may call. */
 export type Program<Kind extends ProgramKind> = ProgramBuilder & Helpers<Kind>;
 
-type BuilderClass = new (code: Code) => ProgramBuilder;
-
-const builders = new Map<ProgramKind, BuilderClass>();
-
-function builderClass(kind: ProgramKind): BuilderClass {
-  let Builder = builders.get(kind);
-  if (Builder === undefined) {
-    Builder = class extends ProgramBuilder {};
-    defineHelpers(Builder.prototype, kind);
-    builders.set(kind, Builder);
-  }
-  return Builder;
-}
+const prototypes = new Map<ProgramKind, object>();
 
 /** A builder for a program of a kind. */
 export function newBuilder<Kind extends ProgramKind>(kind: Kind, code: Code): Program<Kind> {
-  return new (builderClass(kind))(code) as Program<Kind>;
+  let prototype = prototypes.get(kind);
+  if (prototype === undefined) {
+    prototype = withHelpers(ProgramBuilder.prototype, kind);
+    prototypes.set(kind, prototype);
+  }
+  return Object.setPrototypeOf(new ProgramBuilder(code), prototype) as Program<Kind>;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { ArgType, baseType, RetType, typeMayBeNull } from "../kernel/bpf-types.js";
-import { type HelperProto, helperProto } from "../kernel/helpers/index.js";
-import { type HelperName, helperNames } from "../kernel/helpers/names.js";
+import { type HelperProto, helperByName, helperProto } from "../kernel/helpers/index.js";
+import type { HelperName } from "../kernel/helpers/names.js";
 import type { coreProtos } from "../kernel/helpers/protos-core.js";
 import type { packetProtos } from "../kernel/helpers/protos-packet.js";
 import type { socketProtos } from "../kernel/helpers/protos-socket.js";
@@ -279,24 +279,37 @@ function objection(kind: ProgramKind, proto: HelperProto | null, method: string)
   return `${method}() cannot be called from here yet: it takes or gives something that the DSL has no type for`;
 }
 
+/** `ktimeGetNs` as `ktime_get_ns`. */
+function snakeCase(method: string): string {
+  return method.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function helperMethod(kind: ProgramKind, id: number, method: string) {
+  return function (this: Scope, ...given: unknown[]): Int | undefined {
+    const code = this[CODE];
+    const proto = helperProto(PROGRAM_TYPES[kind], 0, id);
+    const why = objection(kind, proto, method);
+    if (proto !== null && why === null) return callMethod(code, proto, given);
+    code.mark();
+    throw code.fail(`${why}`);
+  };
+}
+
 /**
- * Adds a method for every helper to a prototype; those that programs of the kind may not call say so. Prototypes are
- * looked up when they are needed: most never are.
+ * A prototype for the builders of a kind: it has a method for every helper, made when it is asked for, since most never
+ * are. Those that programs of the kind may not call say so.
  */
-export function defineHelpers(prototype: object, kind: ProgramKind): void {
-  helperNames.forEach((name, id) => {
-    if (id === 0 || (SPOKEN_FOR as readonly string[]).includes(name)) return;
-    const method = camelCase(name);
-    Object.defineProperty(prototype, method, {
-      configurable: true,
-      value(this: Scope, ...given: unknown[]) {
-        const code = this[CODE];
-        const proto = helperProto(PROGRAM_TYPES[kind], 0, id);
-        const why = objection(kind, proto, method);
-        if (proto !== null && why === null) return callMethod(code, proto, given);
-        code.mark();
-        throw code.fail(`${why}`);
-      },
-    });
+export function withHelpers(base: object, kind: ProgramKind): object {
+  const methods = new Map<string, unknown>();
+  return new Proxy(base, {
+    get(target, key, receiver) {
+      if (typeof key === "symbol" || key in target) return Reflect.get(target, key, receiver) as unknown;
+      if (!methods.has(key)) {
+        const name = snakeCase(key);
+        const id = (SPOKEN_FOR as readonly string[]).includes(name) ? undefined : helperByName(name);
+        methods.set(key, id === undefined ? undefined : helperMethod(kind, id, key));
+      }
+      return methods.get(key);
+    },
   });
 }
