@@ -4,7 +4,7 @@ import type { Btf, BtfType } from "../../btf/types.js";
 import { Errno } from "../../kernel/errno.js";
 import { Limit } from "../../kernel/limits.js";
 import type { InfoRecords } from "../../model/load.js";
-import { type LineInfo, Unsupported, type VerifierEnv, verbose } from "../env.js";
+import { type LineInfo, type VerifierEnv, verbose } from "../env.js";
 import { btfBlobOf } from "./maps.js";
 
 /* func_info and line_info: what the functions are called and which source line each instruction stems from. */
@@ -81,7 +81,8 @@ function checkBtfFuncEarly(env: VerifierEnv, btf: Btf, records: InfoRecords): nu
 export function checkBtfInfoEarly(env: VerifierEnv): number {
   const { funcInfo, lineInfo, btf } = env.load;
   if (!hasRecords(funcInfo) && !hasRecords(lineInfo)) return checkAbnormalReturn(env);
-  if (btf === null) return -Errno.EBADF;
+  // File descriptor 0 stands for none; it is open, and no BTF.
+  if (btf === null) return -Errno.EINVAL;
   const blob = btfBlobOf(btf);
   env.progBtf = blob.btf;
   if (!hasRecords(funcInfo)) return checkAbnormalReturn(env);
@@ -139,21 +140,30 @@ function checkBtfFunc(env: VerifierEnv, btf: Btf, records: InfoRecords): number 
       }
     }
   }
-  return checkExceptionCallback(env, btf);
+  return 0;
 }
 
-/** A function named as the handler of exceptions is not modelled. */
-function checkExceptionCallback(env: VerifierEnv, btf: Btf): number {
-  for (const type of btf.types) {
-    if (
-      type.kind === "declTag" &&
-      type.name.startsWith("exception_callback:") &&
-      type.type === env.subprogs[0]!.btfFuncId
-    ) {
-      throw new Unsupported(0, "exception callback");
+const handlers = new WeakMap<Btf, ReadonlySet<number>>();
+
+/** Functions that a tag gives a handler of exceptions. */
+function functionsWithHandler(btf: Btf): ReadonlySet<number> {
+  let ids = handlers.get(btf);
+  if (ids === undefined) {
+    const tagged = new Set<number>();
+    for (const type of btf.types) {
+      if (type.kind === "declTag" && type.name.startsWith("exception_callback:")) tagged.add(type.type);
     }
+    ids = tagged;
+    handlers.set(btf, ids);
   }
-  return 0;
+  return ids;
+}
+
+/** Whether the main function names a handler of exceptions. Mirrors bpf_find_exception_callback_insn_off() up to the search. */
+export function hasExceptionCallback(env: VerifierEnv): boolean {
+  const { funcInfo } = env.load;
+  if (env.progBtf === null || !hasRecords(funcInfo)) return false;
+  return functionsWithHandler(env.progBtf).has(viewOf(funcInfo).getUint32(4, true));
 }
 
 function stringOrNull(blob: BtfBlob, offset: number): string | null {

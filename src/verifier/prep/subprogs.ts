@@ -7,6 +7,7 @@ import { type SubprogInfo, Unsupported, type VerifierEnv, verbose } from "../env
 import { bpfHelperCall, bpfJmpOffset, bpfPseudoCall, bpfPseudoFunc, bpfPseudoKfuncCall } from "../kinds/insn.js";
 import { BPF_LOG_LEVEL2 } from "../log.js";
 import { findSubprog } from "../state/subprog.js";
+import { hasExceptionCallback } from "./btf-info.js";
 
 /* Where the program's functions begin and end. */
 
@@ -77,6 +78,7 @@ export function addSubprogAndKfunc(env: VerifierEnv): number {
     const ret = addSubprog(env, i + insns.imm[i]! + 1);
     if (ret < 0) return ret;
   }
+  if (hasExceptionCallback(env)) throw new Unsupported(0, "exception callback");
   env.subprogs[env.subprogCnt] = newSubprog(insns.len);
   if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
     for (let i = 0; i < env.subprogCnt; i++) verbose(env, `func#${i} @${env.subprogs[i]!.start}\n`);

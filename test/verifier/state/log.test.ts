@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+import fc from "fast-check";
+import t from "tap";
+import { Log } from "../../../src/verifier/log.js";
+
+const text = fc.string({ unit: fc.constantFrom("a", "\n", ";", "é", "→", "😀") });
+
+t.test("positions count bytes, and cutting back gives what stood there before", (t) => {
+  fc.assert(
+    fc.property(fc.array(text), fc.array(text), (before, after) => {
+      const log = new Log(2);
+      for (const chunk of before) log.write(chunk);
+      const { endPos } = log;
+      if (endPos !== Buffer.byteLength(before.join(""))) return false;
+      for (const chunk of after) log.write(chunk);
+      if (log.toString() !== [...before, ...after].join("")) return false;
+      log.reset(endPos);
+      return log.toString() === before.join("") && log.endPos === endPos;
+    }),
+  );
+  t.end();
+});
+
+t.test("cutting in the middle of a chunk keeps whole characters", (t) => {
+  fc.assert(
+    fc.property(text, text, fc.nat(), (before, chunk, at) => {
+      const log = new Log(1);
+      log.write(before);
+      log.write(chunk);
+      const bytes = Buffer.from(before + chunk);
+      const pos = at % (bytes.length + 1);
+      log.reset(pos);
+      const whole = new TextDecoder().decode(bytes.subarray(0, pos), { stream: true });
+      return log.endPos === pos && log.toString() === whole;
+    }),
+  );
+  t.end();
+});
+
+t.test("nothing is kept at level 0", (t) => {
+  const log = new Log(0);
+  log.write("something\n");
+  log.reset(3);
+  t.equal(log.toString(), "");
+  t.equal(log.endPos, 0);
+  t.end();
+});
