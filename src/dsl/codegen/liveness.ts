@@ -99,24 +99,30 @@ export function liveAfterBlocks(routine: Routine): ReadonlyMap<Block, RegSet> {
   return liveOut;
 }
 
+/** Drops what nobody reads from one block; gives the registers that the dropped instructions read. */
+function sweep(block: Block, liveOut: RegSet): Reg[] {
+  const kept: Instruction[] = [];
+  const unread: Reg[] = [];
+  const live = liveBeforeEnd(block, liveOut);
+  for (let i = block.body.length - 1; i >= 0; i--) {
+    const insn = block.body[i]!;
+    if (isPure(insn) && !defsOf(insn).some((reg) => live.has(reg))) {
+      unread.push(...usesOf(insn));
+      continue;
+    }
+    stepBack(live, insn);
+    kept.push(insn);
+  }
+  if (kept.length !== block.body.length) block.body.splice(0, block.body.length, ...kept.reverse());
+  return unread;
+}
+
 /** Drops instructions whose only effect is a value that nobody reads. */
 export function dropDeadCode(routine: Routine): void {
-  for (let changed = true; changed; ) {
-    changed = false;
+  for (let again = true; again; ) {
     const liveOut = liveAfterBlocks(routine);
-    for (const block of routine.blocks) {
-      const kept: Instruction[] = [];
-      const live = liveBeforeEnd(block, liveOut.get(block)!);
-      for (let i = block.body.length - 1; i >= 0; i--) {
-        const insn = block.body[i]!;
-        if (isPure(insn) && !defsOf(insn).some((reg) => live.has(reg))) {
-          changed = true;
-          continue;
-        }
-        stepBack(live, insn);
-        kept.push(insn);
-      }
-      if (kept.length !== block.body.length) block.body.splice(0, block.body.length, ...kept.reverse());
-    }
+    const unread = routine.blocks.flatMap((block) => sweep(block, liveOut.get(block)!));
+    // Within a block one sweep finds all; what another block computed may have become useless too.
+    again = unread.some((reg) => routine.blocks.some((block) => liveOut.get(block)!.has(reg)));
   }
 }
