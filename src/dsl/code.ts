@@ -26,7 +26,7 @@ import {
 } from "./codegen/ir.js";
 import type { Test } from "./condition.js";
 import { disagreement, type Flow, joined, NO_RECORDS, type OpenRecord, withoutRecord, withRecord } from "./flow.js";
-import { callerPosition, errorAt, mapPosition, type Position, type SourceMapper } from "./position.js";
+import { callerPosition, errorAt, type Position, type SourceMapper, shortPlace } from "./position.js";
 
 /** A value while a program is built: in a register, or known already (a pattern of its width). */
 export type Operand = { readonly reg: Reg } | { readonly value: bigint };
@@ -80,6 +80,7 @@ export class Code {
   #at: Position | null;
   #depth = 0;
   #flow: Flow = NO_RECORDS;
+  #finished = false;
   readonly #returns = new Map<bigint, Block>();
   readonly #freeTemporaries: StackSlot[] = [];
 
@@ -98,6 +99,7 @@ export class Code {
   /** Every call of the user's begins with this: what follows belongs to the user's line. */
   mark(): void {
     this.#at = callerPosition() ?? this.#at;
+    if (this.#finished) throw this.fail("this program is finished: p and its values can only be used in its callback");
   }
 
   get at(): Position | null {
@@ -119,9 +121,7 @@ export class Code {
 
   /** A place for use inside messages. */
   describe(at: Position | null): string {
-    if (at === null) return "an unknown line";
-    const { file, line } = mapPosition(at, this.surroundings.mapper);
-    return `${file.slice(file.lastIndexOf("/") + 1)}:${line}`;
+    return shortPlace(at, this.surroundings.mapper);
   }
 
   /* Instructions and blocks. */
@@ -495,6 +495,7 @@ export class Code {
 
   /** The finished routine. Writing must have ended with {@link return}. */
   finish(): Routine {
+    this.#finished = true;
     // The unreachable rest after the last return.
     this.#block.end ??= { op: "exit", at: this.#at };
     const last = this.routine.blocks.findLast((block) => block !== this.#block)?.end;

@@ -17,7 +17,7 @@ import { CODE, isMemory, MEMORY, type Memory, type Scope } from "./internals.js"
 import { AnyMap, mapAddress } from "./maps.js";
 import { SizedMemory } from "./places.js";
 import { type IntType, s64, u32, u64 } from "./types.js";
-import { coerce, describeValue, type Int, type IntArg, isInt, Value } from "./values.js";
+import { checkOwner, coerce, describeValue, type Int, type IntArg, isInt, Value } from "./values.js";
 
 /*
  * Helpers as methods. Names, arguments and who may call what come from the kernel's prototype table, for the
@@ -242,6 +242,7 @@ class Arguments {
     if (!isMemory(memory)) {
       throw this.#fail(`expects memory as argument ${this.#next}, got ${describeValue(memory)}`);
     }
+    checkOwner(code, memory);
     const { mem, size } = memory[MEMORY];
     code.checkWritable(mem);
     if (fixedSize > size) throw this.#fail(`needs ${fixedSize} bytes as argument ${this.#next}, got ${size}`);

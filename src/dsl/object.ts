@@ -4,12 +4,12 @@ import { licenseIsGplCompatible } from "../kernel/license.js";
 import type { DataSpec, DataVariable, FunctionSpec, LineSpec, MapSpec, ObjectSpec, Ref } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import type { Surroundings } from "./code.js";
-import { type Emitted, emitRoutine, StackOverflow } from "./codegen/emit.js";
-import type { Symbol64 } from "./codegen/ir.js";
+import { type Emitted, emitRoutine, StackOverflow, UndefinedValue } from "./codegen/emit.js";
+import type { Routine, Symbol64 } from "./codegen/ir.js";
 import type { ContextType } from "./context-btf.js";
 import { MAP } from "./internals.js";
 import { AnyMap } from "./maps.js";
-import { errorAt, mapPosition, type SourceMapper } from "./position.js";
+import { errorAt, mapPosition, type Position, type SourceMapper, shortPlace } from "./position.js";
 import type { ProgramDecl } from "./programs.js";
 import type { TracepointResolver } from "./tracepoint-context.js";
 import { array, char } from "./types.js";
@@ -122,7 +122,7 @@ class ObjectBuild {
     };
     const { routine, contextType } = program.write(surroundings, this.#options.tracepoints);
     const at = routine.blocks[0]?.body[0]?.at ?? null;
-    const { insns, refs, lines } = this.#emit(program.name, () => emitRoutine(routine), at);
+    const { insns, refs, lines } = this.#emit(program.name, routine, at);
     return {
       name: program.name,
       section: program.section,
@@ -134,17 +134,29 @@ class ObjectBuild {
     };
   }
 
-  #emit(name: string, run: () => Emitted, at: Parameters<typeof errorAt>[1]): Emitted {
+  #emit(name: string, routine: Routine, at: Position | null): Emitted {
+    const { sources } = this.#options;
     try {
-      return run();
+      return emitRoutine(routine);
     } catch (error) {
+      if (error instanceof UndefinedValue) {
+        const { at: used, definedAt } = error.read;
+        const where = definedAt === null ? "elsewhere" : `at ${shortPlace(definedAt, sources)}`;
+        throw errorAt(
+          `this uses a value that was computed ${where} inside of a callback (p.if, p.ifNotNull, p.for) that may not have ` +
+            "run: keep it in a variable made before, with p.let",
+          used,
+          sources,
+          { cause: error },
+        );
+      }
       if (!(error instanceof StackOverflow)) throw error;
       const largest = error.slots.slice(0, 3).map((slot) => `${slot.what} (${slot.size} bytes)`);
       throw errorAt(
         `program ${name} needs ${error.bytes} bytes of stack, but there are 512. The largest objects: ${largest.join(", ")}. ` +
           "Keep large objects in a per-CPU array or in a ring buffer's record",
         at,
-        this.#options.sources,
+        sources,
         { cause: error },
       );
     }

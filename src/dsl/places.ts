@@ -5,7 +5,17 @@ import { Condition } from "./condition.js";
 import { CODE, isMemory, MEMORY, type Memory, type MemoryInfo, READ } from "./internals.js";
 import type { ArrayType, CType, Fields, IntType, PtrType, StructType } from "./types.js";
 import { u8, u16, u32, u64 } from "./types.js";
-import { coerce, describeValue, type IntArg, IntPlace, isInt, literal, type Storable, storable } from "./values.js";
+import {
+  checkOwner,
+  coerce,
+  describeValue,
+  type IntArg,
+  IntPlace,
+  isInt,
+  literal,
+  type Storable,
+  storable,
+} from "./values.js";
 
 /** A place in memory, with what its type lets one do. */
 export type Place<C> =
@@ -208,6 +218,7 @@ export function fill(code: Code, type: CType<unknown>, mem: Mem, value: unknown)
 
 /** The place of a memory that must be as large as the type. */
 function sameSize(code: Code, type: CType<unknown>, value: Memory, what: string): Mem {
+  checkOwner(code, value);
   const { mem, size, type: other } = value[MEMORY];
   if (size === type.size) return mem;
   throw code.fail(`${what} must be ${type.cName} of ${type.size} bytes, got ${other?.cName ?? "memory"} of ${size}`);

@@ -99,6 +99,13 @@ export function mapPosition(position: Position, mapper: SourceMapper | undefined
   return { file: file.startsWith("file://") ? decodeURI(file.slice("file://".length)) : file, line, column, text: "" };
 }
 
+/** `file.ts:12`, for the inside of messages. */
+export function shortPlace(position: Position | null, mapper: SourceMapper | undefined): string {
+  if (position === null) return "an unknown line";
+  const { file, line } = mapPosition(position, mapper);
+  return `${file.slice(file.lastIndexOf("/") + 1)}:${line}`;
+}
+
 /** An InputError that names the user's line. */
 export function errorAt(
   message: string,

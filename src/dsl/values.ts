@@ -69,7 +69,13 @@ export function literal(code: Code, value: number | bigint, kind: IntKind, rule:
 export function coerce(code: Code, value: IntArg, kind: IntKind): Operand {
   if (typeof value === "number" || typeof value === "bigint") return literal(code, value, kind, "bits");
   if (!isInt(value)) throw code.fail(`expected an integer, got ${describeValue(value)}`);
+  checkOwner(code, value);
   return code.convert(value[READ](), value.type, kind);
+}
+
+/** Values and places are of use in their own program only. */
+export function checkOwner(code: Code, { [CODE]: owner }: Scope): void {
+  if (owner !== code) throw code.fail(`this value belongs to program ${owner.routine.name}`);
 }
 
 export function describeValue(value: unknown): string {

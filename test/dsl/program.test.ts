@@ -53,6 +53,8 @@ const exampleFiles = readdirSync(join(root, "examples"))
   .filter((file) => file.endsWith(".ts"))
   .map((file) => join("examples", file));
 
+const counts = hashMap("counts", u32, u64, { maxEntries: 8 });
+
 /* Records. */
 
 const Event = struct("event", { ts: u64, pid: u32 });
@@ -330,6 +332,24 @@ t.test("what is wrong with values is said at once", (t) => {
   wrong((p) => p.printk("é"), /printable ASCII only/);
   t.throws(() => build(xdp("x", (_, ctx) => ctx.packet(u8, -1).orReturn())), { message: /a packet's bytes go from 0/ });
   t.throws(() => build(socketFilter("x", () => "yes" as never)), { message: /a program's result is an integer/ });
+  wrong((p) => {
+    let inner = p.ktimeGetNs();
+    p.if(cpu(p).eq(0), () => {
+      inner = p.ktimeGetNs().mul(3);
+    });
+    counts.update(p, 1, inner);
+  }, /this uses a value that was computed at program\.test\.ts:\d+ inside of a callback/);
+  let kept: Program<"tracepoint"> | undefined;
+  build(
+    tracepoint("sched/sched_switch", "first", (p) => {
+      kept = p;
+    }),
+  );
+  t.throws(() => kept?.ktimeGetNs(), { message: /this program is finished/ });
+  wrong((p) => {
+    const other = tracepoint("sched/sched_switch", "other", (q) => void p.ktimeGetNs().add(q.ktimeGetNs()));
+    build(other);
+  }, /this value belongs to program other/);
   const [first, second] = [1, 2].map((size) => hashMap("same", bytes(size), u8, { maxEntries: 1 }));
   wrong((p) => {
     first!.delete(p, p.stack(bytes(1)));

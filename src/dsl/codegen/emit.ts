@@ -9,7 +9,7 @@ import { BugError, invariant } from "../../util/errors.js";
 import type { Position } from "../position.js";
 import { placeBlocks, tidyBlocks } from "./blocks.js";
 import type { Base, Block, Bytes, End, Instruction, Routine, StackSlot, Symbol64 } from "./ir.js";
-import { dropDeadCode } from "./liveness.js";
+import { dropDeadCode, findUndefinedRead, type UndefinedRead } from "./liveness.js";
 import { allocateRegisters } from "./regalloc.js";
 
 /** Machine code of one routine. */
@@ -214,14 +214,27 @@ function constant(dst: number, value: bigint): readonly Insn[] {
   return b.ldImm64(dst, value);
 }
 
+/** A value is used where the program can get without computing it. */
+export class UndefinedValue extends Error {
+  override readonly name = "UndefinedValue";
+  readonly read: UndefinedRead;
+
+  constructor(read: UndefinedRead) {
+    super(`register ${read.reg}`);
+    this.read = read;
+  }
+}
+
 /**
  * Makes machine code of a routine, which is used up by it.
- * @throws StackOverflow when its stack objects and spilled values take more than 512 bytes.
+ * @throws UndefinedValue when a value may be used before it is computed; StackOverflow when its stack objects and spilled values take more than 512 bytes.
  */
 export function emitRoutine(routine: Routine): Emitted {
   tidyBlocks(routine);
   dropDeadCode(routine);
   tidyBlocks(routine);
+  const read = findUndefinedRead(routine);
+  if (read !== undefined) throw new UndefinedValue(read);
   allocateRegisters(routine);
   // Copies that turned out to be none may have left blocks empty.
   tidyBlocks(routine);

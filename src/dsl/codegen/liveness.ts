@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
+import type { Position } from "../position.js";
 import type { Block, Instruction, Reg, Routine } from "./ir.js";
-import { defsOf, endUses, isPure, successors, usesOf } from "./ir.js";
+import { defsOf, endUses, FIRST_VIRTUAL, isPure, successors, usesOf } from "./ir.js";
 
 /** A set of registers. */
 export class RegSet {
@@ -97,6 +98,41 @@ export function liveAfterBlocks(routine: Routine): ReadonlyMap<Block, RegSet> {
     }
   }
   return liveOut;
+}
+
+/** A place that can be reached without the value that it reads. */
+export interface UndefinedRead {
+  readonly reg: Reg;
+  /** Where it is read. */
+  readonly at: Position | null;
+  /** Where it is computed, on another way. */
+  readonly definedAt: Position | null;
+}
+
+function findUse(routine: Routine, reg: Reg): Position | null {
+  for (const { body, end } of routine.blocks) {
+    for (const insn of body) {
+      if (usesOf(insn).includes(reg)) return insn.at;
+      if (defsOf(insn).includes(reg)) break;
+    }
+    if (endUses(end).includes(reg) && !body.some((insn) => defsOf(insn).includes(reg))) return end?.at ?? null;
+  }
+  return null;
+}
+
+/** A virtual register that may be read before it is written; undefined when there is none. */
+export function findUndefinedRead(routine: Routine): UndefinedRead | undefined {
+  const [entry] = routine.blocks;
+  if (entry === undefined) return undefined;
+  const live = liveBeforeEnd(entry, liveAfterBlocks(routine).get(entry)!);
+  for (let i = entry.body.length - 1; i >= 0; i--) stepBack(live, entry.body[i]!);
+  let found: UndefinedRead | undefined;
+  live.forEach((reg) => {
+    if (reg < FIRST_VIRTUAL || found !== undefined) return;
+    const definition = routine.blocks.flatMap((block) => block.body).find((insn) => defsOf(insn).includes(reg));
+    found = { reg, at: findUse(routine, reg), definedAt: definition?.at ?? null };
+  });
+  return found;
 }
 
 /** Drops what nobody reads from one block; gives the registers that the dropped instructions read. */
