@@ -18,7 +18,7 @@ export default object({ name: "size_hist", license: "GPL", programs: [onWrite] }
 export async function main(session: Session, args: RunArgs): Promise<void> {
   await session.ended;
   const counts = [...session.map(sizes).entries()].filter(([, count]) => count > 0n);
-  const most = counts.reduce((max, [, count]) => (count > max ? count : max), 1n);
+  const most = Math.max(1, ...counts.map(([, count]) => Number(count)));
   for (const [slot, count] of counts) {
     const [from, to] = [slot === 0 ? 0n : 1n << BigInt(slot), (2n << BigInt(slot)) - 1n];
     if (args.json) session.print(JSON.stringify({ from: Number(from), to: Number(to), count: Number(count) }));
@@ -27,6 +27,6 @@ export async function main(session: Session, args: RunArgs): Promise<void> {
   }
 }
 
-function bar(count: bigint, most: bigint): string {
-  return `|${"@".repeat(Math.round((Number(count) * BAR) / Number(most))).padEnd(BAR)}|`;
+function bar(count: bigint, most: number): string {
+  return `|${"@".repeat(Math.round((Number(count) * BAR) / most)).padEnd(BAR)}|`;
 }
