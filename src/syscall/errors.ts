@@ -72,6 +72,7 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   "BPF_OBJ_GET ENOENT": "nothing is pinned at this path",
   "BPF_OBJ_GET EACCES": "the path holds no pinned BPF object, or its file mode forbids access",
   "BPF_LINK_CREATE EBUSY": "another program is attached there already",
+  "BPF_LINK_CREATE E2BIG": "as many programs as the kernel allows (64 for a tracepoint) are attached there already",
   "BPF_LINK_CREATE EEXIST": "this program is attached there already, or one that excludes it (XDP: in another mode)",
   "BPF_LINK_CREATE EINVAL": "the program does not fit this attachment, or the kernel lacks this kind of link",
   "BPF_LINK_CREATE ENODEV": "there is no such network interface",
