@@ -5,7 +5,7 @@ export const BPF_LOG_LEVEL2 = 2;
 export const BPF_LOG_STATS = 4;
 export const BPF_LOG_LEVEL = BPF_LOG_LEVEL1 | BPF_LOG_LEVEL2;
 
-/** Bytes of `text` in UTF-8; nearly every text of the log is ASCII. */
+/** Bytes of `text` in UTF-8. */
 function utf8Length(text: string): number {
   let n = text.length;
   for (let i = 0; i < text.length; i++) {
@@ -46,10 +46,19 @@ export class Log {
     this.level = level;
   }
 
-  /** Appends text when any level is on. */
+  /** Appends ASCII text when any level is on. */
   write(text: string): void {
-    if (this.level === 0 || text === "") return;
-    this.endPos += utf8Length(text);
+    if (this.level !== 0) this.append(text, text.length);
+  }
+
+  /** Like {@link write} for text of the user's. */
+  writeUtf8(text: string): void {
+    if (this.level !== 0) this.append(text, utf8Length(text));
+  }
+
+  private append(text: string, bytes: number): void {
+    if (bytes === 0) return;
+    this.endPos += bytes;
     this.chunks.push(text);
     this.ends.push(this.endPos);
   }

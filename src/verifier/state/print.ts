@@ -405,7 +405,7 @@ export function verboseLinfo(env: VerifierEnv, insnOff: number, prefix = ""): vo
   if (linfo === null || linfo === prev) return;
   if (prev !== null && linfo.fileNameOff === prev.fileNameOff && linfo.lineNum === prev.lineNum) return;
   verbose(env, prefix);
-  verbose(env, linfo.line.replace(/^[\t-\r \u00a0]+/, "").slice(0, Limit.BPF_VERIFIER_TMP_LOG_SIZE - 1));
-  verbose(env, ` @ ${linfo.file.slice(linfo.file.lastIndexOf("/") + 1)}:${linfo.lineNum}\n`);
+  env.log.writeUtf8(linfo.line.replace(/^[\t-\r \u00a0]+/, "").slice(0, Limit.BPF_VERIFIER_TMP_LOG_SIZE - 1));
+  env.log.writeUtf8(` @ ${linfo.file.slice(linfo.file.lastIndexOf("/") + 1)}:${linfo.lineNum}\n`);
   env.prevLinfo = linfo;
 }

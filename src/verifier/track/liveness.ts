@@ -32,6 +32,7 @@ const chainCallsites: number[] = [];
 const chainStarts: number[] = [];
 
 function isAcyclic(env: VerifierEnv, start: number, cnt: number): boolean {
+  if (env.sccCnt === 1) return true;
   for (let i = start; i < start + cnt; i++) if (env.aux.scc[i] !== 0) return false;
   return true;
 }

@@ -9,10 +9,10 @@ t.test("positions count bytes, and cutting back gives what stood there before", 
   fc.assert(
     fc.property(fc.array(text), fc.array(text), (before, after) => {
       const log = new Log(2);
-      for (const chunk of before) log.write(chunk);
+      for (const chunk of before) log.writeUtf8(chunk);
       const { endPos } = log;
       if (endPos !== Buffer.byteLength(before.join(""))) return false;
-      for (const chunk of after) log.write(chunk);
+      for (const chunk of after) log.writeUtf8(chunk);
       if (log.toString() !== [...before, ...after].join("")) return false;
       log.reset(endPos);
       return log.toString() === before.join("") && log.endPos === endPos;
@@ -25,8 +25,8 @@ t.test("cutting in the middle of a chunk keeps whole characters", (t) => {
   fc.assert(
     fc.property(text, text, fc.nat(), (before, chunk, at) => {
       const log = new Log(1);
-      log.write(before);
-      log.write(chunk);
+      log.writeUtf8(before);
+      log.writeUtf8(chunk);
       const bytes = Buffer.from(before + chunk);
       const pos = at % (bytes.length + 1);
       log.reset(pos);
@@ -39,7 +39,7 @@ t.test("cutting in the middle of a chunk keeps whole characters", (t) => {
 
 t.test("nothing is kept at level 0", (t) => {
   const log = new Log(0);
-  log.write("something\n");
+  log.writeUtf8("something\n");
   log.reset(3);
   t.equal(log.toString(), "");
   t.equal(log.endPos, 0);
