@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { build } from "./build.js";
+import { disasm } from "./disasm.js";
+import { loadCommand } from "./load.js";
+import { ExitCode } from "./output.js";
+import { reportError } from "./report.js";
+import { runCommand } from "./run.js";
+import { verifyCommand } from "./verify.js";
+
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0) || text.trim() === "") throw new InvalidArgumentError("expected a number of seconds");
+  return value;
+}
+
+function logLevel(text: string): number {
+  const level = Number(text);
+  if (!/^\d+$/.test(text) || level > 7) throw new InvalidArgumentError("expected 0, 1, 2 or 4 (or a sum of them)");
+  return level;
+}
+
+function commandLine(done: (code: number) => void): Command {
+  const program = new Command("bpfsmith")
+    .description("Write, verify, build, load and attach BPF programs. No clang, no LLVM, no libbpf.")
+    .version(version(), "-V, --version", "print the version")
+    .exitOverride()
+    .showHelpAfterError("(bpfsmith --help lists the commands)")
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 accepted or done, 1 rejected or bad input, 2 wrong usage, 3 not permitted, 4 not modelled by the verifier.",
+    );
+
+  program
+    .command("build")
+    .description("build an object file from a TypeScript program")
+    .argument("<file>", "program (.ts)")
+    .option("-o, --output <file>", "object to write (default: the program's name with .o, in this directory)")
+    .action(async (file, options) => done(await build(file, options)));
+
+  program
+    .command("verify")
+    .description("say what the kernel's verifier will say, without loading anything")
+    .argument("[file]", "object (.o) or program (.ts)")
+    .option(
+      "--log <level>",
+      "print the verifier's log: 1 (path to the error), 2 (every instruction), 4 (statistics)",
+      logLevel,
+    )
+    .option("--json", "one JSON object per program")
+    .option("--records <file>", "answer load records (.jsonl) instead of an object")
+    .action(async (file, options, command) => {
+      if ((file === undefined) === (options.records === undefined)) {
+        command.error("error: give either a file or --records FILE");
+      }
+      done(await verifyCommand(file, options));
+    });
+
+  program
+    .command("load")
+    .description("load an object's programs into the running kernel")
+    .argument("<file>", "object (.o) or program (.ts)")
+    .option("--pin <dir>", "pin programs and maps below this bpffs directory; without it they are unloaded at once")
+    .option("--record <file>", "write load records with the kernel's answers (.jsonl)")
+    .option("--log <level>", "print the kernel's log", logLevel)
+    .option("--json", "one JSON object per program")
+    .action(async (file, options) => done(await loadCommand(file, options)));
+
+  program
+    .command("run")
+    .description("build, verify, load, attach and run a program until Ctrl-C")
+    .argument("<file>", "program (.ts) or object (.o)")
+    .argument("[args...]", "arguments for the program")
+    .option("--duration <seconds>", "stop after this time", seconds)
+    .option("--json", "one JSON object per event")
+    .option("-o, --output <file>", "object to write (default: the program's name with .o, in this directory)")
+    .option("--device <interface>", "network interface for XDP programs and socket filters")
+    .option("-v, --verbose", "print the verifier's log")
+    .action(async (file, args, options) => done(await runCommand(file, args, options)));
+
+  program
+    .command("disasm")
+    .description("print an object's instructions as the kernel prints them")
+    .argument("<file>", "object (.o) or program (.ts)")
+    .option("--opcodes", "with the bytes of each instruction")
+    .option("--linum", "with the source lines")
+    .action(async (file, options) => done(await disasm(file, options)));
+
+  return program;
+}
+
+/** Runs one command line (with the two words that Node puts in front) and gives its exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let code: number = ExitCode.OK;
+  try {
+    await commandLine((result) => {
+      code = result;
+    }).parseAsync(argv as string[]);
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
+    return reportError(error);
+  }
+}
