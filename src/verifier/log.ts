@@ -33,12 +33,19 @@ function cutUtf8(text: string, bytes: number): string {
   return text.slice(0, end);
 }
 
+/** Chunks after which they are joined. */
+const JOIN_COUNT = 4096;
+/** Text beyond is counted but not kept: strings of JavaScript end there. */
+const MAX_BYTES = 500_000_000;
+
 /** The verifier's log, written piecewise and cut back when a path succeeded. Mirrors struct bpf_verifier_log. */
 export class Log {
   readonly level: number;
   private readonly chunks: string[] = [];
   /** End position of each chunk, in bytes. */
   private readonly ends: number[] = [];
+  /** Chunks in front that were joined from many. */
+  private joined = 0;
   /** Bytes written and not cut back. */
   endPos = 0;
 
@@ -59,8 +66,18 @@ export class Log {
   private append(text: string, bytes: number): void {
     if (bytes === 0) return;
     this.endPos += bytes;
-    this.chunks.push(text);
+    this.chunks.push(this.endPos <= MAX_BYTES ? text : "");
     this.ends.push(this.endPos);
+    if (this.chunks.length - this.joined >= JOIN_COUNT) this.join();
+  }
+
+  /** Makes one chunk of the newest ones: a million little strings take ten times the room of their text. */
+  private join(): void {
+    const tail = this.chunks.splice(this.joined).join("");
+    this.ends.length = this.joined;
+    this.chunks.push(tail);
+    this.ends.push(this.endPos);
+    this.joined = this.chunks.length;
   }
 
   /** Cuts the log back to `pos` bytes. Mirrors bpf_vlog_reset(). */
@@ -76,16 +93,19 @@ export class Log {
       chunks.push(cutUtf8(chunk, pos - start));
       ends.push(pos);
     }
+    if (this.joined > chunks.length) this.joined = chunks.length;
     this.endPos = ends.length === 0 ? 0 : ends[ends.length - 1]!;
   }
 
-  /** The last chunks that end at or before `pos`, as far as they hold a line. */
-  textBefore(pos: number): string {
+  /** The last line that ends at or before `pos`, blank ones left out. */
+  lineBefore(pos: number): string {
     let i = this.ends.length;
-    while (i > 0 && this.ends[i - 1]! > pos) i--;
-    let text = "";
-    while (i > 0 && !text.trimEnd().includes("\n")) text = this.chunks[--i]! + text;
-    return text;
+    while (i > 0 && (i > 1 ? this.ends[i - 2]! : 0) >= pos) i--;
+    if (i === 0) return "";
+    const start = i > 1 ? this.ends[i - 2]! : 0;
+    let text = cutUtf8(this.chunks[i - 1]!, pos - start).trimEnd();
+    while (--i > 0 && !text.includes("\n")) text = (this.chunks[i - 1]! + text).trimEnd();
+    return text.slice(text.lastIndexOf("\n") + 1);
   }
 
   toString(): string {

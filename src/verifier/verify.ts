@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { licenseIsGplCompatible } from "../kernel/license.js";
 import { Limit } from "../kernel/limits.js";
 import { type KernelProfile, linux618 } from "../kernel/profile.js";
 import { ProgFlag } from "../kernel/uapi.js";
@@ -12,7 +13,6 @@ import { checkCfg } from "./prep/cfg.js";
 import { markFastcallPatterns } from "./prep/fastcall.js";
 import { addMayGotoSlots, checkTailCallMaps, optimizeBpfLoop, removeDeadSubprogs } from "./prep/fixups.js";
 import { resolvePseudoLdimm64 } from "./prep/ld-imm64.js";
-import { licenseIsGplCompatible } from "./prep/license.js";
 import { computeLiveRegisters } from "./prep/live-regs.js";
 import { checkLoadAttr } from "./prep/load-attr.js";
 import { addMaps } from "./prep/maps.js";
@@ -166,7 +166,7 @@ function result(
     verdict: construct !== undefined ? "unsupported" : ret === 0 ? "accepted" : "rejected",
     errno: construct !== undefined ? 0 : -ret,
     log,
-    lastMessage: lastLine(env, messageEnd),
+    lastMessage: env.log.lineBefore(messageEnd),
     stats: {
       insnsProcessed: env.insnProcessed,
       maxStatesPerInsn: env.maxStatesPerInsn,
@@ -177,10 +177,4 @@ function result(
     },
     ...(construct === undefined ? {} : { construct }),
   };
-}
-
-/** The last line that ends at or before a position of the log. */
-function lastLine(env: VerifierEnv, end: number): string {
-  const lines = env.log.textBefore(end).trimEnd();
-  return lines.slice(lines.lastIndexOf("\n") + 1);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { Errno } from "../../kernel/errno.js";
 import { Limit } from "../../kernel/limits.js";
+import { isNetAdminProgType, isPerfmonProgType } from "../../kernel/prog-rights.js";
 import { AttachType, ProgFlag, ProgType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv } from "../env.js";
 import { BPF_LOG_LEVEL, BPF_LOG_STATS } from "../log.js";
@@ -17,41 +18,6 @@ const ALL_FLAGS =
   ProgFlag.XDP_DEV_BOUND_ONLY |
   ProgFlag.TEST_REG_INVARIANTS |
   ProgFlag.TOKEN_FD;
-
-/** Types that change what the network does. Mirrors is_net_admin_prog_type(). */
-const NET_ADMIN_TYPES: ReadonlySet<number> = new Set([
-  ProgType.SCHED_CLS,
-  ProgType.SCHED_ACT,
-  ProgType.XDP,
-  ProgType.LWT_IN,
-  ProgType.LWT_OUT,
-  ProgType.LWT_XMIT,
-  ProgType.LWT_SEG6LOCAL,
-  ProgType.SK_SKB,
-  ProgType.SK_MSG,
-  ProgType.FLOW_DISSECTOR,
-  ProgType.CGROUP_DEVICE,
-  ProgType.CGROUP_SOCK,
-  ProgType.CGROUP_SOCK_ADDR,
-  ProgType.CGROUP_SOCKOPT,
-  ProgType.CGROUP_SYSCTL,
-  ProgType.SOCK_OPS,
-  ProgType.EXT,
-  ProgType.NETFILTER,
-]);
-
-/** Types that look into the kernel. Mirrors is_perfmon_prog_type(). */
-const PERFMON_TYPES: ReadonlySet<number> = new Set([
-  ProgType.KPROBE,
-  ProgType.TRACEPOINT,
-  ProgType.PERF_EVENT,
-  ProgType.RAW_TRACEPOINT,
-  ProgType.RAW_TRACEPOINT_WRITABLE,
-  ProgType.TRACING,
-  ProgType.LSM,
-  ProgType.STRUCT_OPS,
-  ProgType.EXT,
-]);
 
 /** Types that attach to a function or hook known by its BTF. */
 const BTF_ATTACHED: ReadonlySet<number> = new Set([ProgType.TRACING, ProgType.LSM, ProgType.STRUCT_OPS, ProgType.EXT]);
@@ -129,8 +95,8 @@ export function checkLoadAttr(env: VerifierEnv): number {
   if (load.progType !== ProgType.SOCKET_FILTER && load.progType !== ProgType.CGROUP_SKB && !caps.bpf) {
     return -Errno.EPERM;
   }
-  if (NET_ADMIN_TYPES.has(load.progType) && !caps.netAdmin) return -Errno.EPERM;
-  if (PERFMON_TYPES.has(load.progType) && !caps.perfmon) return -Errno.EPERM;
+  if (isNetAdminProgType(load.progType) && !caps.netAdmin) return -Errno.EPERM;
+  if (isPerfmonProgType(load.progType) && !caps.perfmon) return -Errno.EPERM;
   const err = checkAttach(env);
   if (err !== 0) return err;
   if (load.progType <= ProgType.UNSPEC || load.progType > ProgType.NETFILTER) return -Errno.EINVAL;

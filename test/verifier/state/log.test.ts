@@ -37,6 +37,27 @@ t.test("cutting in the middle of a chunk keeps whole characters", (t) => {
   t.end();
 });
 
+t.test("many chunks are as one", (t) => {
+  const log = new Log(2);
+  let text = "";
+  for (let i = 0; i < 10_000; i++) {
+    log.write(`${i}:`);
+    log.write(" x\n");
+    text += `${i}: x\n`;
+    if (i % 1000 === 999) {
+      log.reset(log.endPos - 3);
+      text = text.slice(0, -3);
+    }
+  }
+  t.equal(log.endPos, text.length);
+  t.ok(log.toString() === text);
+  t.equal(log.lineBefore(log.endPos - 6), "9998: x");
+  log.reset(10);
+  log.write("!");
+  t.equal(log.toString(), `${text.slice(0, 10)}!`);
+  t.end();
+});
+
 t.test("nothing is kept at level 0", (t) => {
   const log = new Log(0);
   log.writeUtf8("something\n");
