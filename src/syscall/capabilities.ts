@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
-import { ProgType } from "../kernel/uapi.js";
+import { isNetAdminProgType, isPerfmonProgType } from "../kernel/prog-rights.js";
 
 /** Bits of the capability sets in use (include/uapi/linux/capability.h). */
 const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21, CAP_PERFMON: 38, CAP_BPF: 39 } as const;
@@ -38,45 +38,10 @@ function readText(path: string): string | undefined {
   }
 }
 
-/** The kernel's is_net_admin_prog_type(). */
-const NETWORK_TYPES: ReadonlySet<number> = new Set([
-  ProgType.SCHED_CLS,
-  ProgType.SCHED_ACT,
-  ProgType.XDP,
-  ProgType.LWT_IN,
-  ProgType.LWT_OUT,
-  ProgType.LWT_XMIT,
-  ProgType.LWT_SEG6LOCAL,
-  ProgType.SK_SKB,
-  ProgType.SK_MSG,
-  ProgType.FLOW_DISSECTOR,
-  ProgType.CGROUP_DEVICE,
-  ProgType.CGROUP_SOCK,
-  ProgType.CGROUP_SOCK_ADDR,
-  ProgType.CGROUP_SOCKOPT,
-  ProgType.CGROUP_SYSCTL,
-  ProgType.SOCK_OPS,
-  ProgType.EXT,
-  ProgType.NETFILTER,
-]);
-
-/** The kernel's is_perfmon_prog_type(). */
-const TRACING_TYPES: ReadonlySet<number> = new Set([
-  ProgType.KPROBE,
-  ProgType.TRACEPOINT,
-  ProgType.PERF_EVENT,
-  ProgType.RAW_TRACEPOINT,
-  ProgType.RAW_TRACEPOINT_WRITABLE,
-  ProgType.TRACING,
-  ProgType.LSM,
-  ProgType.STRUCT_OPS,
-  ProgType.EXT,
-]);
-
 /** Capabilities that loading a program of a type asks for. */
 export function capabilitiesFor(progType: number): readonly Capability[] {
   const needed: Capability[] = ["CAP_BPF"];
-  if (NETWORK_TYPES.has(progType)) needed.push("CAP_NET_ADMIN");
-  if (TRACING_TYPES.has(progType)) needed.push("CAP_PERFMON");
+  if (isNetAdminProgType(progType)) needed.push("CAP_NET_ADMIN");
+  if (isPerfmonProgType(progType)) needed.push("CAP_PERFMON");
   return needed;
 }
