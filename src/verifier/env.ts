@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Btf } from "../btf/types.js";
+import { type KernelSwitches, linux618 } from "../kernel/profile.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
 import type { BtfFieldKind } from "./kinds/btf-record.js";
 import { Log } from "./log.js";
@@ -298,6 +299,10 @@ export class VerifierEnv {
   /** End of the last byte of the context that the program touches. */
   maxCtxOffset = 0;
   exploreAluLimits = false;
+  /** What the kernel's configuration and JIT can do. */
+  switches: KernelSwitches = linux618.switches;
+  /** How often each instruction was checked, when somebody asked. */
+  visits: Uint32Array | null = null;
   /** CPUs of the machine: the result of bpf_get_smp_processor_id() stays below (nr_cpu_ids). */
   nrCpuIds: number = MAX_NR_CPUS;
 

@@ -39,6 +39,8 @@ export interface VerifyOptions {
    * accepts only what every machine does.
    */
   readonly nrCpuIds?: number;
+  /** Also count how often each instruction was checked. */
+  readonly countVisits?: boolean;
 }
 
 /** The figures of the log's last lines. */
@@ -64,6 +66,8 @@ export interface VerifyResult {
   readonly stats: VerifyStats;
   /** What is not modelled, and where it was met. */
   readonly construct?: { readonly insn: number; readonly what: string };
+  /** By instruction slot, how often it was checked; when asked for. */
+  readonly visits?: Uint32Array;
 }
 
 const ALL_CAPS: Capabilities = { bpf: true, perfmon: true, netAdmin: true };
@@ -99,6 +103,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   const start = performance.now();
   const env = new VerifierEnv(load, options.logLevel ?? 0, options.caps ?? ALL_CAPS);
   setup(env, options.profile ?? linux618);
+  if (options.countVisits === true) env.visits = new Uint32Array(env.insns.len);
   if (options.nrCpuIds !== undefined) env.nrCpuIds = options.nrCpuIds;
   let construct: VerifyResult["construct"];
   let ret = 0;
@@ -121,6 +126,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
 
 function setup(env: VerifierEnv, profile: KernelProfile): void {
   const { load } = env;
+  env.switches = profile.switches;
   env.sleepable = (load.progFlags & ProgFlag.SLEEPABLE) !== 0;
   env.gplCompatible = licenseIsGplCompatible(load.license);
   env.strictAlignment =
@@ -176,5 +182,6 @@ function result(
       stackDepth: stackDepth(env),
     },
     ...(construct === undefined ? {} : { construct }),
+    ...(env.visits === null ? {} : { visits: env.visits }),
   };
 }

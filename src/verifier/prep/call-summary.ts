@@ -25,6 +25,6 @@ export function getCallSummary(env: VerifierEnv, call: number): CallSummary | nu
   return {
     numParams: end < 0 ? proto.argTypes.length : end,
     isVoid: baseType(proto.retType) === RetType.VOID,
-    fastcall: proto.allowFastcall && INLINED.has(id),
+    fastcall: proto.allowFastcall && env.switches.percpuInsn && INLINED.has(id),
   };
 }

@@ -14,8 +14,10 @@ const FUNC_TAIL_CALL = helperByName("tail_call")!;
 const FUNC_LOOP = helperByName("loop")!;
 /** R6–R8, which the loop needs that bpf_loop() becomes. */
 const LOOP_SPILLS = 3 * 8;
-/** Bytes for may_goto's budget and its time stamp. */
-const MAY_GOTO_SLOTS = 16;
+/** Bytes for may_goto's budget. */
+const MAY_GOTO_SLOT = 8;
+/** The same with a time stamp. */
+const TIMED_MAY_GOTO_SLOTS = 16;
 
 /** Mirrors the depths of optimize_bpf_loop(). */
 export function optimizeBpfLoop(env: VerifierEnv): number {
@@ -63,7 +65,7 @@ export function addMayGotoSlots(env: VerifierEnv): number {
     const subprog = env.subprogs[s]!;
     for (let i = subprog.start; i < env.subprogs[s + 1]!.start; i++) {
       if (!isMayGotoInsn(env.insns, i) || env.aux.seen[i] === 0 || env.insns.off[i] === 0) continue;
-      subprog.stackDepth += MAY_GOTO_SLOTS;
+      subprog.stackDepth += env.switches.timedMayGoto ? TIMED_MAY_GOTO_SLOTS : MAY_GOTO_SLOT;
       break;
     }
   }

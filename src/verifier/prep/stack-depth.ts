@@ -38,6 +38,7 @@ export function removeFastcallSpillsFills(env: VerifierEnv): number {
 
 /** Mirrors bpf_enable_priv_stack(). */
 function enablePrivStack(env: VerifierEnv): number {
+  if (!env.switches.privateStack) return NO_PRIV_STACK;
   switch (env.load.progType) {
     case ProgType.KPROBE:
     case ProgType.TRACEPOINT:

@@ -259,6 +259,7 @@ function step(env: VerifierEnv): number {
     verbose(env, `BPF program is too large. Processed ${env.insnProcessed} insn\n`);
     return -Errno.E2BIG;
   }
+  if (env.visits !== null) env.visits[i] = env.visits[i]! + 1;
   state.lastInsnIdx = env.prevInsnIdx;
   state.insnIdx = i;
   if (aux.prunePoint[i] !== 0) {

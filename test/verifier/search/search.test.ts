@@ -200,3 +200,24 @@ t.test("at level 0 the figures are those of level 2", (t) => {
   }
   t.end();
 });
+
+t.test("visits add up to the instructions processed", (t) => {
+  const { load } = k.good(
+    "visits",
+    "TRACEPOINT",
+    {},
+    ...start,
+    "again:",
+    k.alu64Imm("add", R6, 1),
+    k.ifImm("jlt", R6, 9, "again"),
+    ...k.ret(),
+  );
+  const { visits, stats } = verify(load, { countVisits: true });
+  t.equal(
+    visits!.reduce((a, b) => a + b, 0),
+    stats.insnsProcessed,
+  );
+  t.same([...visits!.subarray(4, 6)], [9, 9]);
+  t.equal(verify(load).visits, undefined);
+  t.end();
+});
