@@ -7,7 +7,8 @@ import { differenceOf, judgeLive, needsMirroredKernel, sameAsKernel } from "../.
 
 /**
  * A function of `size` blocks that jump anywhere; the last one ends it. No block calls a helper: with an
- * unknown number from outside in every turn, no two turns of a loop are alike and the kernel walks a million steps.
+ * unknown number from outside in every turn, or with bounds that close in by one, no two turns of a loop are alike and
+ * the kernel walks a million steps.
  */
 const controlFlow = fc.integer({ min: 2, max: 12 }).chain((size) =>
   fc.array(
@@ -36,7 +37,7 @@ function blockItems({ kind, reg, src, slot, to }: Block, index: number): k.Item[
     case "if":
       return [label, k.ifImm("jeq", reg, slot, `b${to}`)];
     case "ifreg":
-      return [label, k.ifReg("jgt", reg, src, `b${to}`)];
+      return [label, k.ifReg("jset", reg, src, `b${to}`)];
     case "goto":
       return [label, k.goto(`b${to}`)];
     default:
@@ -64,10 +65,10 @@ t.test("random control flow: live registers, loops, live slots, verdict", needsM
       const difference = differenceOf(parity);
       if (difference !== null) throw new Error(difference);
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
   );
   t.ok(loops >= 10, `${loops} programs with loops`);
-  t.ok(accepted >= 10, `${accepted} accepted`);
+  t.ok(accepted >= 3, `${accepted} accepted`);
   t.end();
 });
 
