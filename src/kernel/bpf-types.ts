@@ -61,6 +61,16 @@ export const DYNPTR_TYPE_FLAG_MASK =
   TypeFlag.DYNPTR_TYPE_XDP |
   TypeFlag.DYNPTR_TYPE_SKB_META;
 
+/** Kinds of dynptrs: `enum bpf_dynptr_type`. */
+export const DynptrType = {
+  INVALID: 0,
+  LOCAL: 1,
+  RINGBUF: 2,
+  SKB: 3,
+  XDP: 4,
+  SKB_META: 5,
+} as const;
+
 /** Argument types: `enum bpf_arg_type`, composed ones included. */
 export const ArgType = {
   DONTCARE: 0,

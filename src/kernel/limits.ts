@@ -43,6 +43,8 @@ export const Limit = {
   PERF_MAX_TRACE_SIZE: 8192,
   /** Bytes of a dynptr on the stack. */
   BPF_DYNPTR_SIZE: 16,
+  /** Stack slots of a dynptr. */
+  BPF_DYNPTR_NR_SLOTS: 2,
   /** Rows of the id map that state comparison uses. */
   BPF_ID_MAP_SIZE: (11 + 512 / 8) * 8,
   /** Bytes of one message before it goes to the log. */

@@ -22,6 +22,7 @@ import { checkRegArg, SRC_OP } from "../state/mark.js";
 import { R_REF_OBJ_ID, R_TYPE, R_U0, R_U1, R_VAL_LO, regAt } from "../state/reg.js";
 import { markChainPrecision } from "../track/backtrack.js";
 import { canElideValueNullness, checkRegConstStr, getConstantMapKey } from "./const-arg.js";
+import { checkDynptrRelease, processDynptrFunc } from "./dynptr.js";
 import { processSpinLock, processTimerFunc } from "./locks.js";
 import { checkRegType } from "./reg-types.js";
 
@@ -50,8 +51,10 @@ function resolveMapArgType(env: VerifierEnv, meta: CallArgMeta, argType: number)
 function checkRelease(env: VerifierEnv, regno: number, argType: number, meta: CallArgMeta): number {
   const mem = env.cur().cur().mem;
   const o = regAt(regno);
-  if (baseType(argType) === ArgType.PTR_TO_DYNPTR) throw new Unsupported(env.insnIdx, "dynptr");
-  if (mem[o + R_REF_OBJ_ID] === 0 && !registerIsNull(mem, o)) {
+  if (baseType(argType) === ArgType.PTR_TO_DYNPTR) {
+    const err = checkDynptrRelease(env, regno);
+    if (err !== 0) return err;
+  } else if (mem[o + R_REF_OBJ_ID] === 0 && !registerIsNull(mem, o)) {
     verbose(env, `R${regno} must be referenced when passed to release function\n`);
     return -Errno.EINVAL;
   }
@@ -151,7 +154,7 @@ function checkArgKind(env: VerifierEnv, regno: number, argType: number, fn: Help
     case ArgType.PTR_TO_CONST_STR:
       return checkRegConstStr(env, regno);
     case ArgType.PTR_TO_DYNPTR:
-      throw new Unsupported(env.insnIdx, "dynptr");
+      return processDynptrFunc(env, regno, env.insnIdx, argType, 0);
     case ArgType.KPTR_XCHG_DEST:
       throw new Unsupported(env.insnIdx, "bpf_kptr_xchg");
     case ArgType.PTR_TO_PERCPU_BTF_ID:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-import { RegType } from "../../kernel/bpf-types.js";
+import { DynptrType, RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
 import { MapType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { isAsyncCallbackCallingInsn } from "../kinds/insn.js";
 import { type FuncState, mustFrame } from "../state/frame.js";
-import { markRegKnownZeroRaw, markRegNotInitRaw } from "../state/mark.js";
+import { markDynptrRegRaw, markRegKnownZeroRaw, markRegNotInitRaw } from "../state/mark.js";
 import { copyReg, R_TYPE, R_U0, R_U1, regAt } from "../state/reg.js";
 import { pushAsyncCb, pushStack } from "../track/worklist.js";
 import { btfCheckSubprogCall, type SetCalleeState, setupFuncEntry } from "./subprog.js";
@@ -74,9 +74,21 @@ export const setTimerCallbackState: SetCalleeState = (env, caller, callee) => {
   return 0;
 };
 
+/** callback(dynptr, ctx). Mirrors set_user_ringbuf_callback_state(). */
+export const setUserRingbufCallbackState: SetCalleeState = (env, caller, callee) => {
+  markRegNotInitRaw(env, callee.mem, regAt(0));
+  markDynptrRegRaw(callee.mem, regAt(1), DynptrType.LOCAL, true, ++env.idGen);
+  copyReg(callee.mem, regAt(2), caller.mem, regAt(3));
+  dropRegs(env, callee, 3);
+  callee.inCallbackFn = true;
+  callee.callbackRetMin = 0;
+  callee.callbackRetMax = 1;
+  return 0;
+};
+
 /** A callback with a kernel object among its arguments. */
 export const setKernelObjectCallbackState: SetCalleeState = (_env, _caller, _callee, insnIdx) => {
-  throw new Unsupported(insnIdx, "callback with kernel objects or dynptrs");
+  throw new Unsupported(insnIdx, "callback with kernel objects");
 };
 
 /**

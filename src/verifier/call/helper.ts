@@ -11,6 +11,7 @@ import { bpfHelperChangesPktData, getHelperProto } from "../kinds/helper-proto.j
 import { baseType, registerIsNull } from "../kinds/reg-type.js";
 import { BPF_LOG_LEVEL2 } from "../log.js";
 import { checkMemAccess } from "../mem/access.js";
+import { unmarkStackSlotsDynptr } from "../mem/dynptr-slots.js";
 import { ult } from "../num/u64.js";
 import { clearCallerSavedRegs, DEF_NOT_SUBREG, markRegScratched, markRegUnknown } from "../state/mark.js";
 import { releaseReference } from "../state/refs.js";
@@ -24,7 +25,9 @@ import {
   setLoopCallbackState,
   setMapElemCallbackState,
   setTimerCallbackState,
+  setUserRingbufCallbackState,
 } from "./callback.js";
+import { checkDynptrFromMem, noteDynptrData, noteDynptrWrite } from "./dynptr.js";
 import { prepareFuncExit } from "./func-exit.js";
 import { checkMapFuncCompatibility } from "./map-func.js";
 import { clearAllPktPointers } from "./packet-ptrs.js";
@@ -80,7 +83,7 @@ function writeRawMem(env: VerifierEnv, insnIdx: number): number {
 function releaseArg(env: VerifierEnv, fn: HelperProto): number {
   if (meta.releaseRegno === 0) return 0;
   if (baseType(fn.argTypes[meta.releaseRegno - 1]!) === ArgType.PTR_TO_DYNPTR) {
-    throw new Unsupported(env.insnIdx, "dynptr");
+    return unmarkStackSlotsDynptr(env, env.cur().cur().mem, regAt(meta.releaseRegno));
   }
   let err: number = -Errno.EINVAL;
   if (meta.refObjId !== 0) err = releaseReference(env, meta.refObjId);
@@ -126,7 +129,7 @@ function callLoop(env: VerifierEnv, insnIdx: number): number {
 }
 
 /** What single helpers ask beyond their prototype: the switch over the helper in check_helper_call(). */
-function checkSpecialHelper(env: VerifierEnv, insnIdx: number): number {
+function checkSpecialHelper(env: VerifierEnv, insnIdx: number, fn: HelperProto): number {
   switch (meta.funcId) {
     case Func.tail_call:
       return checkResourceLeak(env, false, true, "tail_call");
@@ -139,8 +142,15 @@ function checkSpecialHelper(env: VerifierEnv, insnIdx: number): number {
     case Func.timer_set_callback:
       return pushCallbackCall(env, insnIdx, meta.subprogno, setTimerCallbackState);
     case Func.find_vma:
-    case Func.user_ringbuf_drain:
       return pushCallbackCall(env, insnIdx, meta.subprogno, setKernelObjectCallbackState);
+    case Func.user_ringbuf_drain:
+      return pushCallbackCall(env, insnIdx, meta.subprogno, setUserRingbufCallbackState);
+    case Func.dynptr_from_mem:
+      return checkDynptrFromMem(env);
+    case Func.dynptr_data:
+      return noteDynptrData(env, fn, meta);
+    case Func.dynptr_write:
+      return noteDynptrWrite(env, fn, meta);
     case Func.snprintf:
       return checkBpfSnprintfCall(env);
     case Func.loop:
@@ -188,7 +198,7 @@ export function checkHelperCall(env: VerifierEnv): number {
   if (err === 0) err = recordFuncKey(env, meta);
   if (err === 0) err = writeRawMem(env, insnIdx);
   if (err === 0) err = releaseArg(env, fn);
-  if (err === 0) err = checkSpecialHelper(env, insnIdx);
+  if (err === 0) err = checkSpecialHelper(env, insnIdx, fn);
   if (err !== 0) return err;
 
   const { mem } = env.cur().cur();
@@ -206,7 +216,7 @@ export function checkHelperCall(env: VerifierEnv): number {
     if (err !== 0) return err;
   }
   if (funcId === Func.tail_call) return env.cur().curframe !== 0 ? finishTailCall(env) : 0;
-  if (bpfHelperChangesPktData(funcId)) clearAllPktPointers(env);
+  if (meta.changesPktData || bpfHelperChangesPktData(funcId)) clearAllPktPointers(env);
   return 0;
 }
 

@@ -151,7 +151,8 @@ export function setReturnRefs(env: VerifierEnv, meta: CallArgMeta, insnIdx: numb
   const mem = env.cur().cur().mem;
   if (typeMayBeNull(mem[R0 + R_TYPE]!)) mem[R0 + R_ID] = ++env.idGen;
   const mapType = meta.mapPtr === 0 ? 0 : env.maps[meta.mapPtr - 1]!.load.type;
-  if (isPtrCastFunction(meta.funcId)) {
+  if (meta.funcId === Func.dynptr_data) mem[R0 + R_U1] = meta.dynptrId;
+  if (isPtrCastFunction(meta.funcId) || meta.funcId === Func.dynptr_data) {
     mem[R0 + R_REF_OBJ_ID] = meta.refObjId;
   } else if (isAcquireFunction(meta.funcId, mapType)) {
     const id = acquireReference(env, insnIdx);

@@ -15,6 +15,7 @@ import { copyReg, R_SUBREG_DEF, R_TYPE, regAt } from "../state/reg.js";
 import { findSubprog, subprogIsGlobal, subprogName } from "../state/subprog.js";
 import type { VerifierState } from "../state/vstate.js";
 import { bpfResetLiveStackCallchain } from "../track/liveness.js";
+import { processDynptrFunc } from "./dynptr.js";
 import { btfPrepareFuncArgs, hasFuncInfo } from "./func-args.js";
 import { clearAllPktPointers } from "./packet-ptrs.js";
 
@@ -88,7 +89,11 @@ function checkArgMatch(env: VerifierEnv, i: number, argType: number, memSize: nu
     verbose(env, `R${regno} is not a pointer to arena or scalar.\n`);
     return -Errno.EINVAL;
   }
-  throw new Unsupported(env.insnIdx, "kernel object or dynptr as argument of a function");
+  if (argType === (ArgType.PTR_TO_DYNPTR | TypeFlag.MEM_RDONLY)) {
+    const err = checkFuncArgRegOff(env, mem, o, regno, ArgType.PTR_TO_DYNPTR);
+    return err !== 0 ? err : processDynptrFunc(env, regno, -1, argType, 0);
+  }
+  throw new Unsupported(env.insnIdx, "kernel object as argument of a function");
 }
 
 /** Mirrors btf_check_func_arg_match(). */

@@ -27,6 +27,8 @@ export class CallArgMeta {
   msizeMaxHi = 0;
   refObjId = 0;
   dynptrId = 0;
+  /** The call may move the packet, though its helper's name does not say so. */
+  changesPktData = false;
   funcId = 0;
   subprogno = 0;
   retBtf = 0;
@@ -47,6 +49,7 @@ export class CallArgMeta {
     this.msizeMaxHi = 0;
     this.refObjId = 0;
     this.dynptrId = 0;
+    this.changesPktData = false;
     this.funcId = 0;
     this.subprogno = 0;
     this.retBtf = 0;

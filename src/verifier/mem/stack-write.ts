@@ -2,7 +2,7 @@
 import { BPF_MEM, BPF_ST, bpfClass, bpfMode } from "../../asm/opcode.js";
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
-import { Unsupported, type VerifierEnv, verbose } from "../env.js";
+import { type VerifierEnv, verbose } from "../env.js";
 import {
   getSpi,
   isSpillableRegtype,
@@ -29,7 +29,6 @@ import {
   R_UMAX_LO,
   R_VAL_LO,
   regAt,
-  STACK_DYNPTR,
   STACK_INVALID,
   STACK_MISC,
   STACK_SPILL,
@@ -43,6 +42,7 @@ import { markChainPrecision } from "../track/backtrack.js";
 import { insnStackAccessFlags, pushJmpHistory } from "../track/history.js";
 import { assignScalarIdBeforeMov } from "../track/linked.js";
 import { bpfMarkStackWrite } from "../track/liveness.js";
+import { destroyIfDynptrStackSlot } from "./dynptr-slots.js";
 import { func } from "./stack-bounds.js";
 
 const { NOT_INIT, SCALAR_VALUE, PTR_TO_STACK } = RegType;
@@ -89,12 +89,6 @@ function scrubSpecialSlot(mem: Int32Array, slot: number): void {
   mem[slot + R_TYPE] = NOT_INIT;
   if (!isStackSlotSpecial(mem, slot)) return;
   for (let i = 0; i < BPF_REG_SIZE; i++) scrubSpilledSlot(mem, slot, i);
-}
-
-/** Overwriting a dynptr destroys it; as none can be made, none is ever met. Mirrors destroy_if_dynptr_stack_slot(). */
-function destroyIfDynptrStackSlot(env: VerifierEnv, state: FuncState, spi: number): number {
-  if (slotType(state.mem, slotAt(spi), 0) !== STACK_DYNPTR) return 0;
-  throw new Unsupported(env.insnIdx, "dynptr");
 }
 
 /** Whether speculation past this store could see what it overwrites (Spectre v4). */

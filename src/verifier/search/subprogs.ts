@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { R1 } from "../../asm/opcode.js";
-import { ArgType, baseType, RegType, TypeFlag } from "../../kernel/bpf-types.js";
+import { ArgType, baseType, DynptrType, RegType, TypeFlag } from "../../kernel/bpf-types.js";
 import { btfPrepareFuncArgs, hasFuncInfo } from "../call/func-args.js";
 import { Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { BPF_LOG_LEVEL, BPF_LOG_LEVEL2 } from "../log.js";
 import { allocFrame } from "../state/frame.js";
-import { initFuncState, markRegKnownZero, markRegUnknown } from "../state/mark.js";
+import { initFuncState, markDynptrRegRaw, markRegKnownZero, markRegUnknown } from "../state/mark.js";
 import { R_ID, R_TYPE, R_U0, regAt } from "../state/reg.js";
 import { subprogIsGlobal, subprogName } from "../state/subprog.js";
 import { allocState, freeState, type VerifierState } from "../state/vstate.js";
@@ -48,6 +48,8 @@ function setupArgs(env: VerifierEnv, subprog: number, mem: Int32Array): number {
       markRegKnownZero(env, mem, i);
     } else if (argType === ArgType.ANYTHING) {
       markRegUnknown(env, mem, i);
+    } else if (argType === (ArgType.PTR_TO_DYNPTR | TypeFlag.MEM_RDONLY)) {
+      markDynptrRegRaw(mem, o, DynptrType.LOCAL, true, ++env.idGen);
     } else if (baseType(argType) === ArgType.PTR_TO_MEM) {
       const flags = TypeFlag.PTR_MAYBE_NULL | TypeFlag.PTR_UNTRUSTED | TypeFlag.MEM_RDONLY;
       mem[o + R_TYPE] = RegType.PTR_TO_MEM | (argType & flags);

@@ -72,6 +72,18 @@ export function markRegKnownZero(_env: VerifierEnv, mem: Int32Array, regno: numb
   markRegKnownRaw(mem, regno * REG_WORDS, 0, 0);
 }
 
+/**
+ * A dynptr of `type`: what a callback or a global function is given, or one of the two slots of a dynptr on
+ * the stack, the lower address being the first slot. Mirrors __mark_dynptr_reg().
+ */
+export function markDynptrRegRaw(mem: Int32Array, o: number, type: number, firstSlot: boolean, id: number): void {
+  markRegKnownZeroRaw(mem, o);
+  mem[o + R_TYPE] = RegType.CONST_PTR_TO_DYNPTR;
+  mem[o + R_ID] = id;
+  mem[o + R_U0] = type;
+  mem[o + R_U1] = firstSlot ? 1 : 0;
+}
+
 /** The scalar 0. Mirrors __mark_reg_const_zero(). */
 export function markRegConstZero(env: VerifierEnv, mem: Int32Array, o: number): void {
   markRegKnownRaw(mem, o, 0, 0);

@@ -272,6 +272,8 @@ function dynptrSlotStr(mem: Int32Array, o: number, spi: number): string {
   };
   if (mem[o + R_ID] !== 0) add(`id=${mem[o + R_ID]}`);
   if (mem[o + R_REF_OBJ_ID] !== 0) add(`ref_id=${mem[o + R_REF_OBJ_ID]}`);
+  // In the kernel's union this is the mark of the first slot.
+  if (mem[o + R_U1] !== 0) add(`dynptr_id=${mem[o + R_U1]}`);
   return ` fp${(-spi - 1) * 8}=dynptr_${dynptrTypeStr(mem[o + R_U0]!)}(${text})`;
 }
 
