@@ -6,6 +6,7 @@ export * from "./files.js";
 export * from "./load-object.js";
 export * from "./loaded-object.js";
 export * from "./patch.js";
+export * from "./prepare.js";
 export * from "./session.js";
 export * from "./typed-map.js";
 export * from "./typed-ring.js";

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 import { unlinkSync } from "node:fs";
-import type { FdArrayEntry, MapLoad, ProgramLoad } from "../model/load.js";
+import type { MapLoad, ProgramLoad } from "../model/load.js";
 import { loadBtf } from "../syscall/btf.js";
 import { disposeAll, type Fd } from "../syscall/fd.js";
 import { loadProgram } from "../syscall/program.js";
-import { InputError } from "../util/errors.js";
 import { LoadedObject, type LoadedProgramEntry } from "./loaded-object.js";
 import { createLoadedMap, openPinnedMap } from "./maps.js";
-import { patchMapFds } from "./patch.js";
+import { programRequest } from "./patch.js";
 
 /** A program on its way into the kernel. */
 export interface ProgramToLoad {
@@ -115,24 +114,8 @@ class Loading {
 
   program({ name, load, section }: ProgramToLoad): void {
     const fds = load.maps.map((map) => this.maps.get(map)!.number);
-    const { fd, log } = loadProgram(
-      {
-        name: load.name,
-        type: load.progType,
-        expectedAttachType: load.expectedAttachType,
-        insns: patchMapFds(load, fds),
-        license: load.license,
-        flags: load.progFlags,
-        ifindex: load.progIfindex,
-        kernVersion: load.kernVersion,
-        btf: load.btf === null ? null : this.#btf(load.btf, load.name),
-        funcInfo: load.funcInfo,
-        lineInfo: load.lineInfo,
-        attachBtfId: load.attachBtfId,
-        fdArray: load.fdArray === null ? null : fdArray(load, load.fdArray, fds),
-      },
-      this.#options.logLevel,
-    );
+    const btf = load.btf === null ? null : this.#btf(load.btf, load.name);
+    const { fd, log } = loadProgram(programRequest(load, fds, btf), this.#options.logLevel);
     this.programs.push({ name: name ?? load.name, section, load, fd, log });
   }
 
@@ -140,16 +123,4 @@ class Loading {
     disposeAll([...this.btfs.map(({ fd }) => fd), ...this.maps.values(), ...this.programs.map(({ fd }) => fd)]);
     for (const path of this.#pinned) unlinkSync(path);
   }
-}
-
-function fdArray(load: ProgramLoad, entries: readonly FdArrayEntry[], fds: readonly number[]): Int32Array {
-  return Int32Array.from(entries, (entry) => {
-    if (entry.kind === "fd") return entry.fd;
-    if (entry.kind === "map" && fds[entry.map] !== undefined) return fds[entry.map]!;
-    throw new InputError(
-      entry.kind === "map"
-        ? `program ${load.name} has no map ${entry.map}`
-        : `program ${load.name} calls functions of a kernel module, which cannot be loaded yet`,
-    );
-  });
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { INSN_SIZE } from "../asm/insn.js";
 import { BPF_DW, BPF_IMM, BPF_LD, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../asm/opcode.js";
-import type { ProgramLoad } from "../model/load.js";
+import type { FdArrayEntry, ProgramLoad } from "../model/load.js";
+import type { Fd } from "../syscall/fd.js";
+import type { ProgramRequest } from "../syscall/program.js";
 import { InputError } from "../util/errors.js";
 
 const LD_IMM64 = BPF_LD | BPF_IMM | BPF_DW;
@@ -29,4 +31,40 @@ export function patchMapFds(load: ProgramLoad, fds: readonly number[]): Uint8Arr
     slot++;
   }
   return insns;
+}
+
+function fdArray(load: ProgramLoad, entries: readonly FdArrayEntry[], fds: readonly number[]): Int32Array {
+  return Int32Array.from(entries, (entry) => {
+    if (entry.kind === "fd") return entry.fd;
+    if (entry.kind === "map" && fds[entry.map] !== undefined) return fds[entry.map]!;
+    throw new InputError(
+      entry.kind === "map"
+        ? `program ${load.name} has no map ${entry.map}`
+        : `program ${load.name} calls functions of a kernel module, which cannot be loaded yet`,
+    );
+  });
+}
+
+/**
+ * A load with real descriptors, as BPF_PROG_LOAD takes it.
+ * @param fds Descriptor of each of the program's maps, by index.
+ * @param btf The program's BTF in the kernel.
+ * @throws InputError when the program names a map that it does not have, or a kernel module.
+ */
+export function programRequest(load: ProgramLoad, fds: readonly number[], btf: Fd | null): ProgramRequest {
+  return {
+    name: load.name,
+    type: load.progType,
+    expectedAttachType: load.expectedAttachType,
+    insns: patchMapFds(load, fds),
+    license: load.license,
+    flags: load.progFlags,
+    ifindex: load.progIfindex,
+    kernVersion: load.kernVersion,
+    btf,
+    funcInfo: load.funcInfo,
+    lineInfo: load.lineInfo,
+    attachBtfId: load.attachBtfId,
+    fdArray: load.fdArray === null ? null : fdArray(load, load.fdArray, fds),
+  };
 }

@@ -45,6 +45,14 @@ export interface LoadedProgram {
   readonly fd: Fd;
   /** The verifier's log; empty when none was asked for. */
   readonly log: string;
+  /** Milliseconds that the system call took. */
+  readonly ms: number;
+}
+
+/** How to load. */
+export interface LoadProgramOptions {
+  /** Bytes of the first log buffer; a larger one is tried when the log does not fit. */
+  readonly logSize?: number;
 }
 
 /** BPF_PROG_LOAD gives up with EAGAIN when a signal is pending. */
@@ -57,26 +65,30 @@ const MAX_RETRIES = 5;
  * @throws VerifierRejection with the log when the verifier refuses the program; SyscallError when
  * the kernel refuses before looking at it (rights, attributes, unknown type).
  */
-export function loadProgram(request: ProgramRequest, logLevel = 0): LoadedProgram {
+export function loadProgram(request: ProgramRequest, logLevel = 0, options: LoadProgramOptions = {}): LoadedProgram {
   if (logLevel !== 0) {
-    const logged = loadWithLog(request, logLevel);
+    const logged = loadWithLog(request, logLevel, options.logSize);
     // A log that outgrows the largest buffer hides the verdict behind ENOSPC.
-    return logged.truncated
-      ? accept(request, load(programAttr(request)), logged.log)
-      : accept(request, logged.result, logged.log);
+    return accept(request, logged.truncated ? load(programAttr(request)) : logged.call, logged.log);
   }
-  const result = load(programAttr(request));
-  if (result >= 0) return accept(request, result, "");
+  const first = load(programAttr(request));
+  if (first.result >= 0) return accept(request, first, "");
   const second = loadWithLog(request, LogLevel.LEVEL1);
   // The first answer counts, the second is for the log; but ENOMEM, say, may not come again.
-  return accept(request, second.result >= 0 ? second.result : result, second.log);
+  return accept(request, second.call.result >= 0 ? second.call : first, second.log);
 }
 
-function accept(request: ProgramRequest, result: number, log: string): LoadedProgram {
+/** What one system call brought. */
+interface Call {
+  readonly result: number;
+  readonly ms: number;
+}
+
+function accept(request: ProgramRequest, { result, ms }: Call, log: string): LoadedProgram {
   if (result >= 0) {
     const fd = new Fd(result, `program ${request.name}`);
     paceAcceptedLoad();
-    return { fd, log };
+    return { fd, log, ms };
   }
   if (log !== "") throw new VerifierRejection(request.name, -result, log);
   throw refusal(request, -result);
@@ -87,21 +99,25 @@ function refusal(request: ProgramRequest, errno: number): SyscallError {
   return new SyscallError("BPF_PROG_LOAD", errno, what, capabilitiesFor(request.type));
 }
 
-function loadWithLog(request: ProgramRequest, level: number): LogResult {
-  return withLog((log) => {
+function loadWithLog(request: ProgramRequest, level: number, size?: number): LogResult & { readonly call: Call } {
+  let call: Call = { result: 0, ms: 0 };
+  const result = withLog((log) => {
     const attr = programAttr(request)
       .u32(PROG_LOAD.log_level, level)
       .u32(PROG_LOAD.log_size, log.length)
       .pointer(PROG_LOAD.log_buf, log);
-    const result = load(attr);
-    return { result, trueSize: attr.getU32(PROG_LOAD.log_true_size) };
-  });
+    call = load(attr);
+    return { result: call.result, trueSize: attr.getU32(PROG_LOAD.log_true_size) };
+  }, size);
+  return { ...result, call };
 }
 
-function load(attr: Attr): number {
+function load(attr: Attr): Call {
   for (let retry = 0; ; retry++) {
+    const start = performance.now();
     const result = bpf(Cmd.PROG_LOAD, attr, PROG_LOAD.size);
-    if (-result !== Errno.EAGAIN || retry === MAX_RETRIES) return result;
+    const ms = performance.now() - start;
+    if (-result !== Errno.EAGAIN || retry === MAX_RETRIES) return { result, ms };
   }
 }
 
