@@ -212,12 +212,32 @@ const tagBits: ReadonlyMap<string, number> = new Map([
   ["arena", ARG_TAG_ARENA],
 ]);
 
+type DeclTag = Extract<BtfType, { kind: "declTag" }>;
+
+const taggedArgs = new WeakMap<Btf, ReadonlyMap<number, readonly DeclTag[]>>();
+
+/** The `arg:` tags of a BTF, in its order, by the id of the function that they stand on. */
+function argTagsOf(btf: Btf): ReadonlyMap<number, readonly DeclTag[]> {
+  const known = taggedArgs.get(btf);
+  if (known !== undefined) return known;
+  const tags = new Map<number, DeclTag[]>();
+  for (const type of btf.types) {
+    if (type.kind !== "declTag" || !type.name.startsWith("arg:")) continue;
+    const list = tags.get(type.type);
+    if (list === undefined) tags.set(type.type, [type]);
+    else list.push(type);
+  }
+  taggedArgs.set(btf, tags);
+  return tags;
+}
+
 /** The `arg:` tags of argument `arg`, or a negative errno. */
 function argTags(env: VerifierEnv, btf: Btf, funcId: number, arg: number, isGlobal: boolean): number {
+  const list = argTagsOf(btf).get(funcId);
+  if (list === undefined) return 0;
   let tags = 0;
-  for (const type of btf.types) {
-    if (type.kind !== "declTag" || type.type !== funcId || type.componentIdx !== arg) continue;
-    if (!type.name.startsWith("arg:")) continue;
+  for (const type of list) {
+    if (type.componentIdx !== arg) continue;
     if (!isGlobal) {
       verbose(env, `arg#${arg} type tag is not supported in static functions\n`);
       return -Errno.EOPNOTSUPP;

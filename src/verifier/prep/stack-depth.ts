@@ -29,7 +29,7 @@ export function removeFastcallSpillsFills(env: VerifierEnv): number {
     if (env.aux.fastcallSpillsNum[i]! > 0) modified = true;
     if (env.subprogs[s + 1]!.start !== i + 1) continue;
     const subprog = env.subprogs[s]!;
-    if (modified && !subprog.keepFastcallStack) subprog.stackDepth = -subprog.fastcallStackOff;
+    if (modified && !subprog.keepFastcallStack) subprog.stackDepth = 0 - subprog.fastcallStackOff;
     modified = false;
     s++;
   }
