@@ -1,117 +1,144 @@
 // SPDX-License-Identifier: MIT
 
 /*
- * Compares the mirror's verdicts and logs with a kernel's:
+ * Compares the mirror's verdicts, logs and counters with a kernel's:
  *
- *   npm run parity -- examples | FILE.jsonl [--all] [--only TEXT] [--log]
+ *   npm run parity -- examples | FILE.jsonl... | DIRECTORY [options]
  *
- * FILE.jsonl holds load records with kernel answers; `examples` builds the programs of examples/ and puts
- * them before the running kernel. Differences are listed with their first differing
- * line: the first 40 of them, or --all. --only takes records whose id holds TEXT, --log prints both logs.
+ * The files hold load records with kernel answers; `examples` builds the programs of examples/ and puts them before the
+ * running kernel. Every core runs a process of its own. Programs that need the kernel's own types are set aside
+ * (test/support/parity-scope.ts says which), but compared if the mirror answers them. Whole logs are read from logs/
+ * beside the records. Exit code 1 when something differs that test/fixtures/parity/known.json does not explain, or when
+ * a difference explained there is gone.
+ *
+ *   --only TEXT      records whose id holds TEXT
+ *   --all            list every difference, not the first 40 only
+ *   --brief          without the table by source file
+ *   --log            print both logs
+ *   --json           one JSON object instead of text
+ *   --timings        the mirror's time, and its slowest programs
+ *   --profile X.Y    mirror this release (default: that of the record, if there is a profile for it)
+ *   --cpus N         CPUs of the machine that recorded (default: of this one)
+ *   --known FILE     another file of known disagreements
+ *   --jobs N         processes (default: one per core)
+ *   --timeout S      seconds that a record may take (default 900)
  */
-import { createReadStream, readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { readInput } from "../src/cli/input.js";
-import { askKernel } from "../src/load/ask-kernel.js";
-import { readRecord, writeRecord } from "../src/model/record.js";
-import { resolveObject } from "../src/object/resolve.js";
+import { parseArgs } from "node:util";
+import { build } from "esbuild";
+import { kernelProfile } from "../src/kernel/profile.js";
 import { bpfPermission } from "../src/syscall/permissions.js";
 import { InputError } from "../src/util/errors.js";
-import { judge, mask, type Parity } from "../test/support/parity.js";
+import { KnownDifferences, readKnown } from "./parity/known.js";
+import type { Settings } from "./parity/outcome.js";
+import { Pool, recordFiles } from "./parity/pool.js";
+import { Report } from "./parity/report.js";
 
-const LISTED = 40;
+const USAGE = "usage: npm run parity -- examples | FILE.jsonl... | DIRECTORY [--only TEXT] [--all] [--json] …";
 
-/** What the comparison of many records came to. */
-class Tally {
-  programs = 0;
-  verdicts = 0;
-  logs = 0;
-  readonly differences: string[] = [];
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-  add(parity: Parity): void {
-    this.programs++;
-    if (parity.sameVerdict) this.verdicts++;
-    if (parity.difference === null) this.logs++;
-    if (parity.sameVerdict && parity.difference === null) return;
-    this.differences.push(describe(parity));
-  }
-
-  fail(id: string, error: unknown): void {
-    this.programs++;
-    this.differences.push(`${id}: ${(error as Error).stack ?? String(error)}`);
-  }
-
-  print(all: boolean): void {
-    const shown = all ? this.differences : this.differences.slice(0, LISTED);
-    for (const text of shown) console.log(text);
-    if (shown.length < this.differences.length) console.log(`… and ${this.differences.length - shown.length} more`);
-    console.log(`${this.programs} programs, ${this.verdicts} identical verdicts, ${this.logs} identical logs`);
-  }
+function commandLine() {
+  return parseArgs({
+    allowPositionals: true,
+    options: {
+      only: { type: "string", default: "" },
+      all: { type: "boolean", default: false },
+      brief: { type: "boolean", default: false },
+      log: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      timings: { type: "boolean", default: false },
+      profile: { type: "string" },
+      cpus: { type: "string" },
+      known: { type: "string", default: here("../test/fixtures/parity/known.json") },
+      jobs: { type: "string", default: String(availableParallelism()) },
+      timeout: { type: "string", default: "900" },
+    },
+  });
 }
 
-function describe({ id, result, kernel, sameVerdict, difference }: Parity): string {
-  const lines = [id];
-  if (!sameVerdict) {
-    const construct = result.construct ? ` (${result.construct.what} at insn ${result.construct.insn})` : "";
-    const verdict = kernel.errno === 0 ? "accepted" : `rejected, errno ${kernel.errno}`;
-    lines.push(`  verdict: kernel ${verdict}; ours ${result.verdict}, errno ${result.errno}${construct}`);
-  }
-  if (difference !== null) {
-    lines.push(`  line ${difference.line}`, `    kernel: ${difference.kernel}`, `    ours:   ${difference.ours}`);
-  }
-  return lines.join("\n");
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InputError(`--${name}: expected a number from 1 on, got ${text}`);
+  return value;
 }
 
-/** The records of a file, as text. */
-function recordsOf(file: string): AsyncIterable<string> {
-  return createInterface({ input: createReadStream(file) });
+/** Under a compiler on the fly the mirror is twenty times slower: the workers get it in one piece. */
+async function bundleWorker(directory: string): Promise<string> {
+  const outfile = join(directory, "worker.mjs");
+  await build({
+    entryPoints: [here("./parity/worker.ts")],
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    logLevel: "warning",
+    outfile,
+  });
+  return outfile;
 }
 
-/** The programs of examples/ with the running kernel's answers, as text. */
-async function* examples(): AsyncIterable<string> {
-  const directory = fileURLToPath(new URL("../examples", import.meta.url));
-  for (const name of readdirSync(directory).sort()) {
+/** Writes the programs of examples/ with the running kernel's answers into a file of records. */
+async function recordExamples(directory: string): Promise<string> {
+  const { readInput } = await import("../src/cli/input.js");
+  const { askKernel } = await import("../src/load/ask-kernel.js");
+  const { resolveObject } = await import("../src/object/resolve.js");
+  const { writeRecord } = await import("../src/model/record.js");
+  const lines: string[] = [];
+  for (const name of readdirSync(here("../examples")).sort()) {
     if (!name.endsWith(".ts")) continue;
-    const { spec } = await readInput(join(directory, name));
-    for (const program of resolveObject(spec).programs) {
-      yield writeRecord({ id: `${name}/${program.name}`, load: program.load, kernel: askKernel(program.load) });
+    const { spec } = await readInput(join(here("../examples"), name));
+    for (const { name: program, load } of resolveObject(spec).programs) {
+      lines.push(writeRecord({ id: `${name}/${program}`, load, kernel: askKernel(load) }));
     }
   }
+  const file = join(directory, "examples.jsonl");
+  writeFileSync(file, `${lines.join("\n")}\n`);
+  return file;
 }
 
-async function compare(records: AsyncIterable<string>, only: string, showLogs: boolean): Promise<Tally> {
-  const tally = new Tally();
-  for await (const line of records) {
-    if (line === "") continue;
-    let id = "?";
-    try {
-      const record = readRecord(line);
-      id = record.id;
-      if (!id.includes(only) || record.kernel === null || record.kernel.stage === "before") continue;
-      const parity = judge(record);
-      tally.add(parity);
-      if (showLogs) console.log(`kernel:\n${mask(record.kernel.log)}\nours:\n${mask(parity.result.log)}`);
-    } catch (error) {
-      if (error instanceof InputError && id === "?") console.error(`skipped: ${error.message}`);
-      else tally.fail(id, error);
-    }
+async function run(directory: string): Promise<number> {
+  const { values, positionals } = commandLine();
+  if (positionals.length === 0) throw new InputError(USAGE);
+  if (values.profile !== undefined && kernelProfile(values.profile) === undefined) {
+    throw new InputError(`--profile: there is none for ${values.profile}`);
   }
-  return tally;
+  if (positionals.includes("examples") && !bpfPermission().permitted) {
+    console.log("skipped: no bpf(2)");
+    return 0;
+  }
+  const named = await Promise.all(positionals.map((path) => (path === "examples" ? recordExamples(directory) : path)));
+  const files = recordFiles(named);
+  const settings: Settings = {
+    cpus: values.cpus === undefined ? null : positive("cpus", values.cpus),
+    profile: values.profile ?? null,
+    only: values.only,
+    showLogs: values.log,
+  };
+  const module = await bundleWorker(directory);
+  const start = performance.now();
+  const options = { module, jobs: positive("jobs", values.jobs), timeout: positive("timeout", values.timeout) };
+  const outcomes = await new Pool(files, settings, options).run();
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  for (const { logs } of outcomes) if (logs !== "") console.log(logs);
+  const report = new Report(outcomes, new KnownDifferences(readKnown(values.known)));
+  if (values.json) console.log(JSON.stringify(report.json()));
+  else console.log(`${report.text(values)}\n${outcomes.length} records in ${seconds} s`);
+  return report.passed ? 0 : 1;
 }
 
-const args = process.argv.slice(2);
-const at = args.indexOf("--only");
-const only = at < 0 ? "" : (args[at + 1] ?? "");
-const file = args.find((arg, i) => !arg.startsWith("--") && (at < 0 || i !== at + 1));
-if (file === undefined) {
-  console.error("usage: npm run parity -- examples | FILE.jsonl [--all] [--only TEXT] [--log]");
+const directory = mkdtempSync(join(tmpdir(), "bpfsmith-parity-"));
+try {
+  process.exitCode = await run(directory);
+} catch (error) {
+  if (!(error instanceof InputError || (error as NodeJS.ErrnoException).code?.startsWith("ERR_PARSE_ARGS")))
+    throw error;
+  console.error((error as Error).message);
   process.exitCode = 2;
-} else if (file === "examples" && !bpfPermission().permitted) {
-  console.log("skipped: no bpf(2)");
-} else {
-  const tally = await compare(file === "examples" ? examples() : recordsOf(file), only, args.includes("--log"));
-  tally.print(args.includes("--all"));
-  if (tally.differences.length > 0) process.exitCode = 1;
+} finally {
+  rmSync(directory, { recursive: true, force: true });
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-import { closeSync, openSync, readSync } from "node:fs";
 import { errnoName } from "../kernel/errno.js";
 import { nrCpuIds } from "../load/cpus.js";
 import type { ProgramLoad } from "../model/load.js";
@@ -8,6 +7,7 @@ import { resolveObject } from "../object/resolve.js";
 import { InputError } from "../util/errors.js";
 import { type VerifyResult, verify } from "../verifier/verify.js";
 import { readInput } from "./input.js";
+import { readLines } from "./lines.js";
 import { colors, ExitCode, print } from "./output.js";
 
 /** Options of `verify`. */
@@ -84,33 +84,6 @@ function verdictJson(id: Record<string, unknown>, { result, microseconds }: Time
     time_us: microseconds,
     construct: result.construct,
   });
-}
-
-/** The lines of a file one by one, however large the file is. */
-function* readLines(path: string): Generator<string> {
-  let fd: number;
-  try {
-    fd = openSync(path, "r");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new InputError("no such file", { file: path });
-    throw error;
-  }
-  try {
-    const chunk = Buffer.alloc(1 << 20);
-    let parts: Buffer[] = [];
-    for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
-      let from = 0;
-      for (let at = chunk.indexOf(10); at >= 0 && at < length; at = chunk.indexOf(10, from)) {
-        yield Buffer.concat([...parts, chunk.subarray(from, at)]).toString("utf8");
-        parts = [];
-        from = at + 1;
-      }
-      if (from < length) parts.push(Buffer.from(chunk.subarray(from, length)));
-    }
-    if (parts.length > 0) yield Buffer.concat(parts).toString("utf8");
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function verifyRecords(path: string, options: VerifyOptions): number {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { INSN_SIZE } from "../asm/insn.js";
 import { BPF_LD_IMM64, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../asm/opcode.js";
-import { errnoName } from "../kernel/errno.js";
+import { Errno, errnoName } from "../kernel/errno.js";
 import { mapTypeName, progTypeName } from "../kernel/uapi.js";
 import { fromBase64, fromHex, toBase64, toHex } from "../util/encodings.js";
 import { InputError } from "../util/errors.js";
@@ -45,10 +45,16 @@ export interface KernelAnswer {
   readonly log: string;
   /** The middle of the log is missing. */
   readonly logTruncated: boolean;
+  /** File with the whole log, gzipped, when its middle is missing and somebody kept it. */
+  readonly logFile?: string;
+  /** The log at level 2 outgrew the buffer: what is kept of it does not begin at its beginning. */
+  readonly logOverflowed?: boolean;
   /** The log at level 1. */
   readonly log1: string;
   /** Null when the log has no such line. */
   readonly stats: VerifierStats | null;
+  /** The kernel's own figure for the time it took, in microseconds. */
+  readonly verificationUs?: number;
 }
 
 /** One load, with what a kernel answered when somebody asked it. */
@@ -59,10 +65,23 @@ export interface LoadRecord {
   readonly kernel: KernelAnswer | null;
 }
 
+/** A sound record of a load that {@link ProgramLoad} cannot express: that of a program which attaches to another one. */
+export class InexpressibleLoad extends InputError {
+  /** Of the record. */
+  readonly id: string;
+  /** What cannot be expressed. */
+  readonly construct: string;
+
+  constructor(id: string, construct: string) {
+    super(`load record ${id}: attach_prog: a ${construct} cannot be expressed`);
+    this.id = id;
+    this.construct = construct;
+  }
+}
+
 /**
  * Reads one record from its JSON text.
- * @throws InputError saying which field is wrong; also for what a load cannot express (a program that
- *   attaches to another program, a map or BTF that was not recorded).
+ * @throws InputError saying which field is wrong; {@link InexpressibleLoad} for a program that attaches to another.
  */
 export function readRecord(text: string): LoadRecord {
   let json: unknown;
@@ -73,6 +92,9 @@ export function readRecord(text: string): LoadRecord {
   }
   const record = object(json, "load record");
   const id = string(record, "id");
+  if (nullable(record, "attach_prog", object) !== null) {
+    throw new InexpressibleLoad(id, "program attached to another program");
+  }
   try {
     const kernel = nullable(record, "kernel", object);
     return { id, load: readLoad(record), kernel: kernel === null ? null : readAnswer(kernel) };
@@ -83,9 +105,6 @@ export function readRecord(text: string): LoadRecord {
 }
 
 function readLoad(record: Json): ProgramLoad {
-  if (nullable(record, "attach_prog", object) !== null) {
-    throw new InputError("attach_prog: a program that attaches to another program cannot be expressed");
-  }
   const insns = fromHex(string(record, "insns"));
   const count = number(record, "insn_cnt");
   if (insns.length !== count * INSN_SIZE) {
@@ -180,9 +199,18 @@ function readAnswer(kernel: Json): KernelAnswer {
     stage,
     log: nullable(kernel, "log", asString) ?? "",
     logTruncated: kernel.log_truncated === true,
+    ...(typeof kernel.log_file === "string" ? { logFile: kernel.log_file } : {}),
+    ...(overflowed(kernel) ? { logOverflowed: true } : {}),
     log1: nullable(kernel, "log1", asString) ?? "",
     stats,
+    ...(typeof kernel.verification_us === "number" ? { verificationUs: kernel.verification_us } : {}),
   };
+}
+
+/** Whether the load failed for its log alone, which a verdict of ENOSPC at level 2 says. */
+function overflowed(kernel: Json): boolean {
+  const byLevel = nullable(kernel, "errno_by_level", object);
+  return byLevel !== null && byLevel["2"] === Errno.ENOSPC && kernel.errno !== Errno.ENOSPC;
 }
 
 /** One record as a line of JSON, without a line break at its end. */

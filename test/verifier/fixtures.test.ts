@@ -45,7 +45,7 @@ const RECORDED_CPUS = 2;
 
 t.test("the mirror says what the kernel said", (t) => {
   for (const record of records) {
-    const { id, result, kernel, sameVerdict, sameMessage, difference } = judge(record, RECORDED_CPUS);
+    const { id, result, kernel, sameVerdict, sameMessage, difference } = judge(record, { cpus: RECORDED_CPUS });
     const known = knownDifferences.get(id);
     if (known !== undefined) {
       t.notOk(sameVerdict && difference === null, `${id}: known to differ: ${known}`);
