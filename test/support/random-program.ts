@@ -10,7 +10,7 @@ import * as k from "../fixtures/verifier/programs/kit.js";
  */
 
 /** What a register holds, as far as the generator cares. */
-type Kind = "scalar" | "fp" | "ctx" | "value" | "maybe" | "map" | "record" | "none";
+type Kind = "scalar" | "fp" | "ctx" | "value" | "maybe" | "map" | "record" | "slice" | "dynptr" | "none";
 type Size = "b" | "h" | "w" | "dw";
 
 const sizes: readonly Size[] = ["b", "h", "w", "dw"];
@@ -22,6 +22,7 @@ const INNER = 9;
 const RINGBUF = 3;
 const PERF = 4;
 const RODATA = 7;
+const USER_RINGBUF = 10;
 
 function maps(): MapLoad[] {
   const rodata = new Uint8Array([1, 2, 3, 0x80, 5, 6, 7, 0]);
@@ -36,6 +37,7 @@ function maps(): MapLoad[] {
     k.map("ARRAY", 4, 8, 1, { flags: k.MapFlag.RDONLY_PROG, frozen: true, value: rodata }),
     k.map("ARRAY", 4, 32, 1, { flags: k.MapFlag.RDONLY_PROG }),
     k.map("ARRAY_OF_MAPS", 4, 4, 2, { inner: k.map("ARRAY", 4, 8, 2) }),
+    k.map("USER_RINGBUF", 0, 0, 4096),
   ];
 }
 
@@ -136,7 +138,7 @@ class Generator {
   }
 
   private anyReg(): number {
-    return this.reg("scalar", "fp", "ctx", "value", "maybe", "map", "record");
+    return this.reg("scalar", "fp", "ctx", "value", "maybe", "map", "record", "slice");
   }
 
   private target(): number {
@@ -209,7 +211,7 @@ class Generator {
       if (dst >= 0 && src >= 0) this.emit(make(this.pick(["add", "sub", "and", "or", "mul"] as const), dst, src));
     },
     () => {
-      const ptr = this.reg("value", "record");
+      const ptr = this.reg("value", "record", "slice");
       if (ptr < 0) return;
       const size = this.pick(sizes);
       const dst = this.target();
@@ -217,7 +219,7 @@ class Generator {
       this.kinds[dst] = "scalar";
     },
     () => {
-      const ptr = this.reg("value", "record");
+      const ptr = this.reg("value", "record", "slice");
       const src = this.reg("scalar");
       const size = this.pick(sizes);
       if (ptr >= 0 && src >= 0)
@@ -254,6 +256,7 @@ class Generator {
       this.kinds[dst] = "scalar";
     },
     () => this.callback(),
+    (depth) => this.dynptr(depth),
   ];
 
   private step(depth: number): void {
@@ -347,6 +350,68 @@ class Generator {
     this.emit(`${none}:`);
   }
 
+  /** Makes a dynptr, uses it, and gives it back when it must be. */
+  private dynptr(depth: number): void {
+    const at = -this.pick(this.chance(0.8) ? [64, 64, 80, 112] : [16, 24, 48, 72, 20]);
+    const from = this.chance(0.4) ? this.reg("value") : -1;
+    if (from < 0) this.emit(k.ldMapFd(1, RINGBUF), k.mov64Imm(2, this.pick([8, 16, 24])));
+    else this.emit(k.mov64Reg(1, from), k.mov64Imm(2, this.pick([4, 8, 8])));
+    this.emit(k.mov64Imm(3, 0), k.lea(4, 10, at));
+    this.emit(k.call(from < 0 ? "ringbuf_reserve_dynptr" : "dynptr_from_mem"));
+    this.called("scalar");
+    this.maybe(() => {
+      for (let i = this.below(4); i > 0; i--) this.useDynptr((reg) => k.lea(reg, 10, at), depth, from >= 0 ? at : 0);
+      if (from < 0 ? !this.mistake() : this.mistake()) {
+        this.emit(k.lea(1, 10, at), k.mov64Imm(2, 0));
+        this.emit(k.call(this.pick(["ringbuf_submit_dynptr", "ringbuf_discard_dynptr"])));
+        this.called("none");
+      }
+      this.kinds = this.kinds.map((kind) => (kind === "slice" ? "none" : kind));
+    });
+  }
+
+  /** `load` brings the dynptr's address into a register; the one at fp + `plain` (0: none) may be overwritten. */
+  private useDynptr(load: (reg: number) => k.Item, depth: number, plain = 0): void {
+    const size = this.pick([0, 1, 4, 8, 8]);
+    const scalar = this.reg("scalar");
+    const offset = (reg: number) => (scalar > reg && this.chance(0.3) ? k.mov64Reg(reg, scalar) : k.mov64Imm(reg, 0));
+    const which = this.below(6);
+    if (which === 0) {
+      this.emit(k.lea(1, 10, -8 * (1 + this.below(6))), k.mov64Imm(2, size), load(3), offset(4), k.mov64Imm(5, 0));
+      this.emit(k.call("dynptr_read"));
+      this.called("scalar");
+    } else if (which === 1) {
+      this.emit(load(1), offset(2), k.lea(3, 10, -8 * (1 + this.below(6))), k.mov64Imm(4, size), k.mov64Imm(5, 0));
+      this.emit(k.call("dynptr_write"));
+      this.called("scalar");
+    } else if (which === 2 && (plain !== 0 || this.mistake())) {
+      const width = this.pick(sizes);
+      this.emit(k.stImm(width, 10, (plain || -64) + this.pick([0, 8]), this.pick([0, 3])));
+    } else if (which === 3 && !this.inFunction) {
+      this.emit(load(1), k.callTo("taker"));
+      this.called("scalar");
+    } else if (which === 4) {
+      this.step(depth + 2);
+    } else {
+      this.slice(load, depth);
+    }
+  }
+
+  private slice(load: (reg: number) => k.Item, depth: number): void {
+    const keep = this.pick([7, 8, 9]);
+    const none = this.label();
+    this.emit(load(1), k.mov64Imm(2, 0), k.mov64Imm(3, this.pick([8, 8, 16, 0])), k.call("dynptr_data"));
+    this.called("maybe");
+    this.emit(k.mov64Reg(keep, 0));
+    if (!this.mistake()) this.emit(k.ifImm("jeq", this.pick([0, keep]), 0, none));
+    this.maybe(() => {
+      this.kinds[keep] = "slice";
+      for (let i = this.below(3); i > 0; i--) this.step(depth + 2);
+      this.kinds[keep] = "none";
+    });
+    this.emit(`${none}:`);
+  }
+
   private packet(): void {
     if (this.type === "XDP") this.emit(k.ldx("w", 2, 6, 0), k.ldx("w", 3, 6, 4));
     else if (this.type === "SCHED_CLS") this.emit(k.ldx("w", 2, 6, 76), k.ldx("w", 3, 6, 80));
@@ -404,7 +469,10 @@ class Generator {
   private callback(): void {
     if (this.inFunction) return;
     const ctx = this.pick([k.mov64Imm(3, 0), k.lea(3, 10, -8)]);
-    if (this.chance(0.3)) {
+    if (this.chance(0.2)) {
+      this.emit(k.ldMapFd(1, USER_RINGBUF), k.funcAddress(2, "drained"), ctx, k.mov64Imm(4, this.pick([0, 0, 1])));
+      this.emit(k.call("user_ringbuf_drain"));
+    } else if (this.chance(0.3)) {
       this.emit(k.ldMapFd(1, this.pick([0, 1, 2, 6])), k.funcAddress(2, "each"), ctx, k.mov64Imm(4, 0));
       this.emit(k.call("for_each_map_elem"));
     } else {
@@ -433,7 +501,13 @@ class Generator {
   private function(name: string): void {
     this.kinds = new Array<Kind>(11).fill("none");
     this.emit(`${name}:`);
-    if (name === "turn") this.kinds[1] = "scalar";
+    if (name === "drained" || name === "taker") {
+      this.emit(k.mov64Reg(9, 1));
+      this.kinds[9] = "dynptr";
+      for (let i = this.below(4); i > 0 && this.kinds[9] === "dynptr"; i--) {
+        this.useDynptr((reg) => k.mov64Reg(reg, 9), 1);
+      }
+    } else if (name === "turn") this.kinds[1] = "scalar";
     else if (name === "each") this.kinds[3] = "value";
     else {
       this.emit(k.mov64Imm(7, 3), k.mov64Imm(6, 1));
@@ -458,6 +532,7 @@ class Generator {
       { name: "a", type: btf.int("long") },
       { name: "b", type: btf.int("long") },
     ]);
+    const dynptr = btf.ptr(btf.struct("bpf_dynptr", [{ name: "opaque", type: btf.array(btf.int("long"), 2) }]));
     const params = [int, btf.int("long"), btf.ptr(int), btf.ptr(pair), ctx];
     const bytes = new Uint8Array(functions.size * 8);
     const view = new DataView(bytes.buffer);
@@ -466,8 +541,9 @@ class Generator {
       const free = name === "sub1" || name === "sub2";
       const count = free ? this.below(3) : 0;
       const args = Array.from({ length: count }, (_, i) => ({ name: `a${i}`, type: this.pick(params) }));
+      if (name === "taker" && this.chance(0.9)) args.push({ name: "dynptr", type: dynptr });
       const proto = btf.funcProto(int, name === "main" ? [{ name: "ctx", type: ctx }] : args);
-      const global = name === "main" || free ? this.chance(0.5) : false;
+      const global = name === "main" || name === "taker" || free ? this.chance(0.5) : false;
       view.setUint32(row * 8, at, true);
       view.setUint32(row * 8 + 4, btf.func(name, proto, global ? "global" : "static"), true);
       row++;
@@ -479,7 +555,7 @@ class Generator {
     this.main();
     const functions = new Map<string, number>([["main", 0]]);
     this.inFunction = true;
-    for (const callee of ["sub1", "sub2", "turn", "each"]) {
+    for (const callee of ["sub1", "sub2", "turn", "each", "drained", "taker"]) {
       if (!this.items.some((item) => typeof item === "object" && "to" in item && item.to === callee)) continue;
       functions.set(callee, countSlots(this.items));
       this.function(callee);

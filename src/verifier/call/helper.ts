@@ -82,12 +82,13 @@ function writeRawMem(env: VerifierEnv, insnIdx: number): number {
 /** The reference that the helper releases must be held. */
 function releaseArg(env: VerifierEnv, fn: HelperProto): number {
   if (meta.releaseRegno === 0) return 0;
-  if (baseType(fn.argTypes[meta.releaseRegno - 1]!) === ArgType.PTR_TO_DYNPTR) {
-    return unmarkStackSlotsDynptr(env, env.cur().cur().mem, regAt(meta.releaseRegno));
-  }
   let err: number = -Errno.EINVAL;
-  if (meta.refObjId !== 0) err = releaseReference(env, meta.refObjId);
-  else if (registerIsNull(env.cur().cur().mem, regAt(meta.releaseRegno))) err = 0;
+  const { mem } = env.cur().cur();
+  const o = regAt(meta.releaseRegno);
+  if (baseType(fn.argTypes[meta.releaseRegno - 1]!) === ArgType.PTR_TO_DYNPTR)
+    err = unmarkStackSlotsDynptr(env, mem, o);
+  else if (meta.refObjId !== 0) err = releaseReference(env, meta.refObjId);
+  else if (registerIsNull(mem, o)) err = 0;
   if (err !== 0) verbose(env, `func ${funcText(fn.id)} reference has not been acquired before\n`);
   return err;
 }
