@@ -38,11 +38,14 @@ export interface KernelProfile {
 
 const newerMapTypes: readonly number[] = [MapType.UNSPEC, MapType.INSN_ARRAY];
 
-/** Linux 6.18 on x86-64, with every facility configured in. */
+/** Not there: few kernels are built with CONFIG_BPF_LIRC_MODE2. */
+const rareProgTypes: readonly number[] = [ProgType.UNSPEC, ProgType.LIRC_MODE2];
+
+/** Linux 6.18 on x86-64, with every usual facility configured in. */
 export const linux618: KernelProfile = {
   release: "6.18",
   arch: "x86_64",
-  progTypes: new Set(Object.values(ProgType).filter((type) => type !== ProgType.UNSPEC)),
+  progTypes: new Set(Object.values(ProgType).filter((type) => !rareProgTypes.includes(type))),
   mapTypes: new Set(Object.values(MapType).filter((type) => !newerMapTypes.includes(type))),
   helperMaxId: helperNames.length,
   limits: Limit,

@@ -275,6 +275,8 @@ export class VerifierEnv {
   testStateFreq: boolean;
   testRegInvariants: boolean;
   sleepable: boolean;
+  /** The expected attach type as the kernel completes it. */
+  attachType: number;
   gplCompatible: boolean;
 
   /** Maps by (index - 1). */
@@ -367,6 +369,7 @@ export class VerifierEnv {
     this.testStateFreq = false;
     this.testRegInvariants = false;
     this.sleepable = false;
+    this.attachType = load.expectedAttachType;
     this.gplCompatible = false;
   }
 

@@ -11,10 +11,16 @@ import { checkAttachBtfId } from "./prep/attach.js";
 import { checkBtfInfo, checkBtfInfoEarly } from "./prep/btf-info.js";
 import { checkCfg } from "./prep/cfg.js";
 import { markFastcallPatterns } from "./prep/fastcall.js";
-import { addMayGotoSlots, checkTailCallMaps, optimizeBpfLoop, removeDeadSubprogs } from "./prep/fixups.js";
+import {
+  addMayGotoSlots,
+  checkTailCallMaps,
+  convertCtxAccesses,
+  optimizeBpfLoop,
+  removeDeadSubprogs,
+} from "./prep/fixups.js";
 import { resolvePseudoLdimm64 } from "./prep/ld-imm64.js";
 import { computeLiveRegisters } from "./prep/live-regs.js";
-import { checkLoadAttr } from "./prep/load-attr.js";
+import { checkLoadAttr, effectiveAttachType } from "./prep/load-attr.js";
 import { addMaps } from "./prep/maps.js";
 import { computePostorder } from "./prep/postorder.js";
 import { checkMaxStackDepth, removeFastcallSpillsFills } from "./prep/stack-depth.js";
@@ -91,6 +97,7 @@ const PASSES: readonly ((env: VerifierEnv) => number)[] = [
   checkMaxStackDepth,
   optimizeBpfLoop,
   removeDeadSubprogs,
+  convertCtxAccesses,
   checkTailCallMaps,
   addMayGotoSlots,
 ];
@@ -108,7 +115,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   let construct: VerifyResult["construct"];
   let ret = 0;
   try {
-    ret = checkLoadAttr(env);
+    ret = checkLoadAttr(env, options.profile ?? linux618);
     if (ret !== 0) return result(env, ret, undefined);
     addMaps(env);
     for (let i = 0; i < PASSES.length && ret === 0; i++) ret = PASSES[i]!(env);
@@ -127,6 +134,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
 function setup(env: VerifierEnv, profile: KernelProfile): void {
   const { load } = env;
   env.switches = profile.switches;
+  env.attachType = effectiveAttachType(load.progType, load.expectedAttachType);
   env.sleepable = (load.progFlags & ProgFlag.SLEEPABLE) !== 0;
   env.gplCompatible = licenseIsGplCompatible(load.license);
   env.strictAlignment =

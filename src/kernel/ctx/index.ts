@@ -11,7 +11,7 @@ import {
   skReuseportCtx,
   sockOpsCtx,
 } from "./socket.js";
-import { kprobeCtx, perfEventCtx, rawTracepointCtx, tracepointCtx } from "./tracing.js";
+import { kprobeCtx, lircMode2Ctx, perfEventCtx, rawTracepointCtx, tracepointCtx } from "./tracing.js";
 import type { CtxLayout } from "./types.js";
 
 export { cgroupSkbCtx, flowDissectorCtx, lwtCtx, schedClsCtx, skSkbCtx, socketFilterCtx, xdpCtx } from "./packet.js";
@@ -25,7 +25,15 @@ export {
   skReuseportCtx,
   sockOpsCtx,
 } from "./socket.js";
-export { kprobeCtx, type PtReg, perfEventCtx, ptRegsRole, rawTracepointCtx, tracepointCtx } from "./tracing.js";
+export {
+  kprobeCtx,
+  lircMode2Ctx,
+  type PtReg,
+  perfEventCtx,
+  ptRegsRole,
+  rawTracepointCtx,
+  tracepointCtx,
+} from "./tracing.js";
 export { type CtxField, type CtxLayout, type CtxSizes, ctxFieldAt } from "./types.js";
 
 const layouts: ReadonlyMap<number, CtxLayout> = new Map([
@@ -50,6 +58,7 @@ const layouts: ReadonlyMap<number, CtxLayout> = new Map([
   [ProgType.SK_MSG, skMsgCtx],
   [ProgType.SK_REUSEPORT, skReuseportCtx],
   [ProgType.SK_LOOKUP, skLookupCtx],
+  [ProgType.LIRC_MODE2, lircMode2Ctx],
   [ProgType.PERF_EVENT, perfEventCtx],
   [ProgType.RAW_TRACEPOINT, rawTracepointCtx],
 ] as const);

@@ -27,5 +27,10 @@ export const BpfSock = {
 /** `struct bpf_tcp_sock`: 4-byte fields but for two of 8 bytes. */
 export const BpfTcpSock = { bytes_received: 80, bytes_acked: 88, size: 112 } as const;
 
+/** Whether `off` is the upper half of an 8-byte field. */
+export function isBpfTcpSockUpperHalf(off: number): boolean {
+  return off === BpfTcpSock.bytes_received + 4 || off === BpfTcpSock.bytes_acked + 4;
+}
+
 /** `struct bpf_xdp_sock`: one 4-byte field. */
 export const BpfXdpSock = { size: 4 } as const;

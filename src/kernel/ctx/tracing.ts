@@ -67,6 +67,13 @@ export const rawTracepointCtx: CtxLayout = {
   fields: [{ name: "args", offset: 0, size: 8, count: Limit.MAX_BPF_FUNC_ARGS, read: "any", write: null }],
 };
 
+/** lirc_mode2_is_valid_access(): one word, the kind and the length of a pulse. Not checked against a kernel. */
+export const lircMode2Ctx: CtxLayout = {
+  name: "unsigned int",
+  size: 4,
+  fields: [{ name: "sample", offset: 0, size: 4, count: 1, read: "full", write: null }],
+};
+
 /** pe_prog_is_valid_access(). */
 export const perfEventCtx: CtxLayout = {
   name: "struct bpf_perf_event_data",

@@ -110,7 +110,7 @@ function mayUpdateSockmap(env: VerifierEnv, funcId: number): boolean {
   if (funcId !== Func.map_update_elem && funcId !== Func.map_delete_elem) return false;
   switch (env.load.progType) {
     case ProgType.TRACING:
-      if (env.load.expectedAttachType === AttachType.TRACE_ITER) return true;
+      if (env.attachType === AttachType.TRACE_ITER) return true;
       break;
     case ProgType.SOCK_OPS:
       if (funcId === Func.map_delete_elem) return true;

@@ -33,7 +33,8 @@ function sockAddrRange(attach: number): Range {
 
 /** What a program of this type may return, null for anything. The switch of check_return_code(). */
 function progRange(env: VerifierEnv): Range | null {
-  const { progType, expectedAttachType: attach, attachBtfId } = env.load;
+  const { progType, attachBtfId } = env.load;
+  const attach = env.attachType;
   switch (progType) {
     case ProgType.CGROUP_SOCK_ADDR:
       return sockAddrRange(attach);

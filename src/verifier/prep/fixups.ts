@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { BPF_CALL, BPF_JMP } from "../../asm/opcode.js";
+import { RegType } from "../../kernel/bpf-types.js";
+import { isBpfTcpSockUpperHalf } from "../../kernel/ctx/sock.js";
 import { Errno } from "../../kernel/errno.js";
 import { helperByName } from "../../kernel/helpers/index.js";
 import { LOOP_FITS, type VerifierEnv, verbose } from "../env.js";
@@ -41,6 +43,21 @@ export function removeDeadSubprogs(env: VerifierEnv): number {
     const subprog = env.subprogs[s]!;
     subprog.removed = true;
     for (let i = subprog.start; i < env.subprogs[s + 1]!.start; i++) if (env.aux.seen[i] !== 0) subprog.removed = false;
+  }
+  return 0;
+}
+
+/**
+ * Two fields of struct bpf_tcp_sock are 8 bytes long; a read of their upper half passes the check of the access, but
+ * nothing translates it. Mirrors the one failure of convert_ctx_accesses() that a program can bring about.
+ */
+export function convertCtxAccesses(env: VerifierEnv): number {
+  const { insns, aux } = env;
+  for (let i = 0; i < insns.len; i++) {
+    if (aux.ptrType[i] !== RegType.PTR_TO_TCP_SOCK || aux.seen[i] === 0 || !isBpfTcpSockUpperHalf(insns.off[i]!))
+      continue;
+    verbose(env, "verifier bug: error during ctx access conversion (0)\n");
+    return -Errno.EFAULT;
   }
   return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { Errno } from "../../kernel/errno.js";
 import { Limit } from "../../kernel/limits.js";
+import type { KernelProfile } from "../../kernel/profile.js";
 import { isNetAdminProgType, isPerfmonProgType } from "../../kernel/prog-rights.js";
 import { AttachType, ProgFlag, ProgType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv } from "../env.js";
@@ -86,10 +87,25 @@ function checkName(name: string): number {
   return /^[A-Za-z0-9_.]{0,15}$/.test(name) ? 0 : -Errno.EINVAL;
 }
 
+/**
+ * A program for one network device: whether it can be made depends on the device. Mirrors bpf_prog_dev_bound_init().
+ * @throws Unsupported when the device decides
+ */
+function checkDevice(env: VerifierEnv): number {
+  const { progType, progFlags } = env.load;
+  if (progType !== ProgType.SCHED_CLS && progType !== ProgType.XDP) return -Errno.EINVAL;
+  const boundOnly = (progFlags & ProgFlag.XDP_DEV_BOUND_ONLY) !== 0;
+  if ((progFlags & ~(ProgFlag.XDP_DEV_BOUND_ONLY | ProgFlag.XDP_HAS_FRAGS)) !== 0) return -Errno.EINVAL;
+  if ((progFlags & ProgFlag.XDP_HAS_FRAGS) !== 0 && !boundOnly) return -Errno.EINVAL;
+  if (progType === ProgType.SCHED_CLS && boundOnly) return -Errno.EINVAL;
+  throw new Unsupported(0, "program bound to a device");
+}
+
 /** Mirrors the checks of bpf_prog_load() and bpf_vlog_init(), in their order. */
-export function checkLoadAttr(env: VerifierEnv): number {
+export function checkLoadAttr(env: VerifierEnv, profile: KernelProfile): number {
   const { load, caps } = env;
   if ((load.progFlags & ~ALL_FLAGS) !== 0) return -Errno.EINVAL;
+  if ((load.progFlags & ProgFlag.TOKEN_FD) !== 0) throw new Unsupported(0, "BPF token");
   const maxInsns = caps.bpf ? Limit.BPF_COMPLEXITY_LIMIT_INSNS : Limit.BPF_MAXINSNS;
   if (env.insns.len === 0 || env.insns.len > maxInsns) return -Errno.E2BIG;
   if (load.progType !== ProgType.SOCKET_FILTER && load.progType !== ProgType.CGROUP_SKB && !caps.bpf) {
@@ -99,10 +115,10 @@ export function checkLoadAttr(env: VerifierEnv): number {
   if (isPerfmonProgType(load.progType) && !caps.perfmon) return -Errno.EPERM;
   const err = checkAttach(env);
   if (err !== 0) return err;
-  if (load.progType <= ProgType.UNSPEC || load.progType > ProgType.NETFILTER) return -Errno.EINVAL;
+  if (!profile.progTypes.has(load.progType)) return -Errno.EINVAL;
   if (checkName(load.name) !== 0) return -Errno.EINVAL;
+  if (load.progIfindex !== 0) return checkDevice(env);
   if ((env.log.level & ~(BPF_LOG_LEVEL | BPF_LOG_STATS | 8)) !== 0) return -Errno.EINVAL;
   if (BTF_ATTACHED.has(load.progType)) throw new Unsupported(0, "program attached by BTF");
-  if (load.progIfindex !== 0) throw new Unsupported(0, "program bound to a device");
   return 0;
 }

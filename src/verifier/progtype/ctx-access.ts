@@ -45,7 +45,7 @@ function checkLayout(
   const field = ctxFieldAt(layout, off);
   const sizes = type === BPF_READ ? field?.read : field?.write;
   if (field === undefined || sizes == null || !fits(field, off, size, sizes)) return false;
-  const attach = env.load.expectedAttachType;
+  const attach = env.attachType;
   if (field.attach !== undefined && !field.attach.includes(attach)) return false;
   if (type === BPF_WRITE && field.writeAttach !== undefined && !field.writeAttach.includes(attach)) return false;
   if (field.noSignExtend === true && info.isLdsx) return false;

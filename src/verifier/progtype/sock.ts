@@ -80,6 +80,6 @@ export function sockFilterIsValidAccess(
   info: InsnAccessAux,
 ): boolean {
   if (!bpfSockIsValidAccess(off, size, info)) return false;
-  const rights = sockFilterRights(off, env.load.expectedAttachType);
+  const rights = sockFilterRights(off, env.attachType);
   return rights === "all" || (rights === "read" && type === BPF_READ);
 }
