@@ -24,6 +24,18 @@ function logLevel(text: string): number {
   return level;
 }
 
+/** Also takes 8, the fixed buffer. */
+function verifierLogLevel(text: string): number {
+  return /^(8|9|1[0-5])$/.test(text) ? Number(text) : logLevel(text);
+}
+
+function logSize(text: string): number {
+  const size = Number(text);
+  if (!/^\d+$/.test(text) || size === 0 || size > 0x3fffffff)
+    throw new InvalidArgumentError("expected 1 to 1073741823 bytes");
+  return size;
+}
+
 function commandLine(done: (code: number) => void): Command {
   const program = new Command("bpfsmith")
     .description("Write, verify, build, load and attach BPF programs. No clang, no LLVM, no libbpf.")
@@ -48,15 +60,17 @@ function commandLine(done: (code: number) => void): Command {
     .argument("[file]", "object (.o) or program (.ts)")
     .option(
       "--log <level>",
-      "print the verifier's log: 1 (path to the error), 2 (every instruction), 4 (statistics)",
-      logLevel,
+      "print the verifier's log: 1 (path to the error), 2 (every instruction), 4 (statistics), 8 (keep its beginning)",
+      verifierLogLevel,
     )
+    .option("--log-size <bytes>", "give the log a buffer of this size, as loaders do; needs --log", logSize)
     .option("--json", "one JSON object per program")
     .option("--records <file>", "answer load records (.jsonl) instead of an object")
     .action(async (file, options, command) => {
       if ((file === undefined) === (options.records === undefined)) {
         command.error("error: give either a file or --records FILE");
       }
+      if (options.logSize !== undefined && !options.log) command.error("error: --log-size needs a --log level");
       done(await verifyCommand(file, options));
     });
 

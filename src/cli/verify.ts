@@ -13,6 +13,7 @@ import { colors, ExitCode, print } from "./output.js";
 /** Options of `verify`. */
 export interface VerifyOptions {
   readonly log?: number;
+  readonly logSize?: number;
   readonly json?: boolean;
   readonly records?: string;
 }
@@ -35,8 +36,9 @@ function machineCpus(): number | undefined {
   return cpus;
 }
 
-export function timedVerify(load: ProgramLoad, logLevel: number): TimedVerdict {
-  const options = { logLevel, nrCpuIds: machineCpus() };
+/** @param logSize Bytes of the log's buffer; everything fits when absent. */
+export function timedVerify(load: ProgramLoad, logLevel: number, logSize?: number): TimedVerdict {
+  const options = { logLevel, logSize, nrCpuIds: machineCpus() };
   const start = performance.now();
   const result = verify(load, options);
   return { result, microseconds: Math.round((performance.now() - start) * 1000) };
@@ -76,6 +78,7 @@ function verdictJson(id: Record<string, unknown>, { result, microseconds }: Time
     verdict: result.verdict,
     errno: result.errno,
     log: result.log,
+    log_true_size: result.logTrueSize,
     insns_processed: stats.insnsProcessed,
     max_states_per_insn: stats.maxStatesPerInsn,
     total_states: stats.totalStates,
@@ -94,7 +97,7 @@ function verifyRecords(path: string, options: VerifyOptions): number {
     if (text.trim() === "") continue;
     try {
       const { id, load } = readRecord(text);
-      const verdict = timedVerify(load, options.log ?? 0);
+      const verdict = timedVerify(load, options.log ?? 0, options.logSize);
       if (options.json) print(verdictJson({ id }, verdict));
       else print(verdictLine(id, load, verdict));
       exit = worse(exit, verdictExit(verdict.result));
@@ -115,7 +118,7 @@ export async function verifyCommand(file: string | undefined, options: VerifyOpt
   let exit: number = ExitCode.OK;
   for (const { name, section, load } of programs) {
     // A rejection without its log helps nobody: the path to the error is shown unasked.
-    let verdict = timedVerify(load, options.log ?? 0);
+    let verdict = timedVerify(load, options.log ?? 0, options.logSize);
     if (options.log === undefined && verdict.result.verdict === "rejected") verdict = timedVerify(load, 1);
     if (options.json) print(verdictJson({ program: name, section }, verdict));
     else {

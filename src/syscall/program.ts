@@ -7,7 +7,7 @@ import { capabilitiesFor } from "./capabilities.js";
 import { SyscallError, VerifierRejection } from "./errors.js";
 import { Fd } from "./fd.js";
 import { PROG_LOAD, TEST_RUN } from "./layout.js";
-import { type LogResult, withLog } from "./log-buffer.js";
+import { type LoggedCall, type LogResult, withLog } from "./log-buffer.js";
 import { paceAcceptedLoad } from "./pacing.js";
 
 /** func_info or line_info as BPF_PROG_LOAD takes it. */
@@ -97,6 +97,33 @@ function accept(request: ProgramRequest, { result, ms }: Call, log: string): Loa
 function refusal(request: ProgramRequest, errno: number): SyscallError {
   const what = `${progTypeName(request.type) ?? `type ${request.type}`} program ${request.name}`;
   return new SyscallError("BPF_PROG_LOAD", errno, what, capabilitiesFor(request.type));
+}
+
+/** A log buffer exactly as BPF_PROG_LOAD is to get it. */
+export interface RawLog {
+  /** Bits of BPF_LOG_*. */
+  readonly level: number;
+  /** Null for none. */
+  readonly buffer: Uint8Array | null;
+  /** Bytes; that of the buffer when absent. */
+  readonly size?: number;
+}
+
+/**
+ * Loads a program once, without a second try and without judging the answer: for comparing what the kernel leaves in
+ * a log buffer. The program, when accepted, goes at once.
+ */
+export function probeProgram(request: ProgramRequest, { level, buffer, size }: RawLog): LoggedCall {
+  const attr = programAttr(request)
+    .u32(PROG_LOAD.log_level, level)
+    .u32(PROG_LOAD.log_size, size ?? buffer?.length ?? 0);
+  if (buffer !== null) attr.pointer(PROG_LOAD.log_buf, buffer);
+  const { result } = load(attr);
+  if (result >= 0) {
+    new Fd(result, `program ${request.name}`).close();
+    paceAcceptedLoad();
+  }
+  return { result, trueSize: attr.getU32(PROG_LOAD.log_true_size) };
 }
 
 function loadWithLog(request: ProgramRequest, level: number, size?: number): LogResult & { readonly call: Call } {

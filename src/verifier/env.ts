@@ -259,6 +259,8 @@ export class VerifierEnv {
   readonly insns: Insns;
   readonly aux: InsnAux;
   readonly log: Log;
+  /** The load gives a buffer for the log. */
+  hasLogBuf = false;
   readonly caps: Capabilities;
 
   insnIdx = 0;
@@ -352,11 +354,12 @@ export class VerifierEnv {
   /** Index in the current state's jump history of the entry made for this instruction, -1 for none. */
   curHistEnt = -1;
 
-  constructor(load: ProgramLoad, logLevel: number, caps: Capabilities) {
+  /** @param logSize Bytes of the log's buffer; undefined for a log that is kept whole. */
+  constructor(load: ProgramLoad, logLevel: number, caps: Capabilities, logSize?: number) {
     this.load = load;
     this.insns = insnsOf(load.insns);
     this.aux = auxOf(this.insns.len);
-    this.log = new Log(logLevel);
+    this.log = new Log(logLevel, logSize);
     this.caps = caps;
     this.fake.fill(0);
     this.bt.reset();

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { Errno } from "../kernel/errno.js";
 import { licenseIsGplCompatible } from "../kernel/license.js";
 import { Limit } from "../kernel/limits.js";
 import { type KernelProfile, linux618 } from "../kernel/profile.js";
 import { ProgFlag } from "../kernel/uapi.js";
 import type { ProgramLoad } from "../model/load.js";
+import { InputError } from "../util/errors.js";
 import { type Capabilities, Unsupported, VerifierEnv, verbose } from "./env.js";
 import { BPF_LOG_STATS } from "./log.js";
 import { checkAttachBtfId } from "./prep/attach.js";
@@ -34,8 +36,19 @@ export type { Capabilities } from "./env.js";
 
 /** How to verify. */
 export interface VerifyOptions {
-  /** As `attr.log_level` of BPF_PROG_LOAD: 0 for no log, 1 or 2, plus 4 for statistics. Default 0. */
+  /**
+   * As `attr.log_level` of BPF_PROG_LOAD: 0 for no log, 1 or 2, plus 4 for statistics, plus 8 for a fixed buffer (which
+   * keeps the beginning of a log that does not fit; others keep the end). Default 0.
+   */
   readonly logLevel?: number;
+  /**
+   * As `attr.log_size`: bytes of the buffer for the log, with its terminating NUL; 0 for none, which at a level other
+   * than 0 still measures the log. When the log does not fit, the load fails with ENOSPC, also that of a right program.
+   * Default: a buffer that everything fits into.
+   */
+  readonly logSize?: number;
+  /** Whether `attr.log_buf` is given. Default: when {@link logSize} is not 0; the kernel takes nothing else. */
+  readonly logBuf?: boolean;
   /** What the loading process may do. Default: everything. */
   readonly caps?: Capabilities;
   /** Which kernel to mirror. Default {@link linux618}. */
@@ -65,9 +78,22 @@ export interface VerifyResult {
   readonly verdict: "accepted" | "rejected" | "unsupported";
   /** Positive error number of a rejection, 0 otherwise. */
   readonly errno: number;
-  /** What the kernel's log would hold. */
+  /** What the kernel's log would hold: with a `logSize`, the text in the buffer up to the first NUL. */
   readonly log: string;
-  /** The last line of the log before the statistics: of a rejection at level 1 or 2, the reason. */
+  /**
+   * `attr.log_true_size`: bytes that the whole log takes with its NUL, the longest that it was before a part of it was
+   * cut off. 0 at level 0, and where the load fails before the verifier looks at the program.
+   */
+  readonly logTrueSize: number;
+  /**
+   * With a `logSize`: every byte of a buffer that held zeros before, what stands behind the log's end included. Bytes
+   * behind the array's end are still zero.
+   */
+  readonly logBytes?: Uint8Array;
+  /**
+   * The last line of the log before the statistics: of a rejection at level 1 or 2, the reason. Also when the buffer
+   * was too small for it.
+   */
   readonly lastMessage: string;
   readonly stats: VerifyStats;
   /** What is not modelled, and where it was met. */
@@ -108,7 +134,7 @@ const PASSES: readonly ((env: VerifierEnv) => number)[] = [
  */
 export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyResult {
   const start = performance.now();
-  const env = new VerifierEnv(load, options.logLevel ?? 0, options.caps ?? ALL_CAPS);
+  const env = makeEnv(load, options);
   setup(env, options.profile ?? linux618);
   if (options.countVisits === true) env.visits = new Uint32Array(env.insns.len);
   if (options.nrCpuIds !== undefined) env.nrCpuIds = options.nrCpuIds;
@@ -116,7 +142,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   let ret = 0;
   try {
     ret = checkLoadAttr(env, options.profile ?? linux618);
-    if (ret !== 0) return result(env, ret, undefined);
+    if (ret !== 0) return result(env, ret, undefined, false);
     addMaps(env);
     for (let i = 0; i < PASSES.length && ret === 0; i++) ret = PASSES[i]!(env);
   } catch (error) {
@@ -128,7 +154,31 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   }
   const message = env.log.endPos;
   printVerificationStats(env, performance.now() - start);
-  return result(env, ret, construct, message);
+  ret = finalizeLog(env) || ret;
+  return result(env, ret, construct, true, message);
+}
+
+function checkU32(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
+    throw new InputError(`${name} ${value} is no 32-bit number`);
+  }
+}
+
+function makeEnv(load: ProgramLoad, options: VerifyOptions): VerifierEnv {
+  const { logLevel = 0, logSize } = options;
+  checkU32("log level", logLevel);
+  if (logSize !== undefined) checkU32("log size", logSize);
+  const env = new VerifierEnv(load, logLevel, options.caps ?? ALL_CAPS, logSize);
+  env.hasLogBuf = options.logBuf ?? (logSize === undefined ? logLevel !== 0 : logSize !== 0);
+  return env;
+}
+
+/** ENOSPC when the log did not fit, whatever the verdict. Mirrors bpf_vlog_finalize(). */
+function finalizeLog({ log }: VerifierEnv): number {
+  const { buffer } = log;
+  if (buffer === null || buffer.size === 0 || log.level === 0) return 0;
+  buffer.finish();
+  return log.trueSize > buffer.size ? -Errno.ENOSPC : 0;
 }
 
 function setup(env: VerifierEnv, profile: KernelProfile): void {
@@ -173,13 +223,17 @@ function result(
   env: VerifierEnv,
   ret: number,
   construct: VerifyResult["construct"],
+  started: boolean,
   messageEnd = env.log.endPos,
 ): VerifyResult {
   const log = env.log.toString();
+  const { buffer } = env.log;
   return {
     verdict: construct !== undefined ? "unsupported" : ret === 0 ? "accepted" : "rejected",
     errno: construct !== undefined ? 0 : -ret,
     log,
+    logTrueSize: started ? env.log.trueSize : 0,
+    ...(buffer === null ? {} : { logBytes: buffer.bytes }),
     lastMessage: env.log.lineBefore(messageEnd),
     stats: {
       insnsProcessed: env.insnProcessed,

@@ -48,7 +48,9 @@ t.test("usage", (t) => {
     ["build"],
     ["verify"],
     ["run", "x.ts", "--duration", "soon"],
-    ["verify", "--log", "9", "x"],
+    ["verify", "--log", "16", "x"],
+    ["verify", "--log-size", "100", "x"],
+    ["verify", "--log", "2", "--log-size", "0", "x"],
   ]) {
     t.equal(bpfsmith(...args).status, 2, args.join(" "));
   }
@@ -66,6 +68,14 @@ t.test("build, verify, disasm", (t) => {
     "from the cache comes the same object",
   );
 
+  const cut = bpfsmith("verify", "e.o", "--json", "--log", "9", "--log-size", "20");
+  t.equal(cut.status, 1);
+  t.match(JSON.parse(cut.stdout), {
+    verdict: "rejected",
+    errno: 28,
+    log: /^processed /,
+    log_true_size: Number,
+  });
   const verified = bpfsmith("verify", "e.o", "--json", "--log", "2");
   t.equal(verified.status, 0, verified.stderr);
   const verdict = JSON.parse(verified.stdout);

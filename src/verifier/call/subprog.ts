@@ -142,9 +142,7 @@ function checkGlobalCall(env: VerifierEnv, subprog: number, err: number): number
     verbose(env, `Caller passes invalid args into func#${subprog} ('${name}')\n`);
     return err;
   }
-  if ((env.log.level & BPF_LOG_LEVEL) !== 0) {
-    verbose(env, `Func#${subprog} ('${name}') is global and assumed valid.\n`);
-  }
+  if (env.log.level !== 0) verbose(env, `Func#${subprog} ('${name}') is global and assumed valid.\n`);
   if (sub.changesPktData) clearAllPktPointers(env);
   sub.called = true;
   const mem = state.cur().mem;

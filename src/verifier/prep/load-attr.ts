@@ -5,7 +5,7 @@ import type { KernelProfile } from "../../kernel/profile.js";
 import { isNetAdminProgType, isPerfmonProgType } from "../../kernel/prog-rights.js";
 import { AttachType, ProgFlag, ProgType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv } from "../env.js";
-import { BPF_LOG_LEVEL, BPF_LOG_STATS } from "../log.js";
+import { bpfVerifierLogAttrValid } from "../log.js";
 
 /* What bpf(2) checks before it hands the program to the verifier: it fails without a word in the log. */
 
@@ -118,7 +118,8 @@ export function checkLoadAttr(env: VerifierEnv, profile: KernelProfile): number 
   if (!profile.progTypes.has(load.progType)) return -Errno.EINVAL;
   if (checkName(load.name) !== 0) return -Errno.EINVAL;
   if (load.progIfindex !== 0) return checkDevice(env);
-  if ((env.log.level & ~(BPF_LOG_LEVEL | BPF_LOG_STATS | 8)) !== 0) return -Errno.EINVAL;
+  const logSize = env.log.buffer?.size ?? (env.hasLogBuf ? 1 : 0);
+  if (!bpfVerifierLogAttrValid(env.log.level, env.hasLogBuf, logSize)) return -Errno.EINVAL;
   if (BTF_ATTACHED.has(load.progType)) throw new Unsupported(0, "program attached by BTF");
   return 0;
 }

@@ -25,19 +25,23 @@ export function propagatePrecision(
   for (let fr = old.curframe; fr >= 0; fr--) {
     const { mem, allocatedStack } = old.frame[fr]!;
     let text = "";
+    let some = false;
     for (let i = 0; i < 10; i++) {
       if (!isPrecise(mem, regAt(i))) continue;
+      some = true;
       if (print) text += text === "" ? `frame ${fr}: propagating r${i}` : `,r${i}`;
       btSetFrameReg(env.bt, fr, i);
     }
     for (let spi = 0; spi < allocatedStack >> 3; spi++) {
       const o = slotAt(spi);
       if (slotType(mem, o, 7) !== STACK_SPILL || !isPrecise(mem, o)) continue;
+      some = true;
       const fp = (-spi - 1) * 8;
       if (print) text += text === "" ? `frame ${fr}: propagating fp${fp}` : `,fp${fp}`;
       btSetFrameSlot(env.bt, fr, spi);
     }
-    if (text !== "") verbose(env, `${text}\n`);
+    // At level 1 the kernel ends the line that it has not begun.
+    if (some) verbose(env, `${text}\n`);
   }
   return markChainPrecisionRaw(env, cur, -1, changed);
 }

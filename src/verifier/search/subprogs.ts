@@ -91,9 +91,7 @@ function doCheckCommon(env: VerifierEnv, subprog: number): number {
 
   let ret = 0;
   if (subprog !== 0) {
-    if ((env.log.level & BPF_LOG_LEVEL) !== 0) {
-      verbose(env, `Validating ${subprogName(env, subprog)}() func#${subprog}...\n`);
-    }
+    if (env.log.level !== 0) verbose(env, `Validating ${subprogName(env, subprog)}() func#${subprog}...\n`);
     ret = btfPrepareFuncArgs(env, subprog);
     if (ret === 0) ret = setupArgs(env, subprog, frame.mem);
   } else {

@@ -3,7 +3,6 @@ import { disasmInsn } from "../../asm/disasm.js";
 import type { Insn } from "../../asm/insn.js";
 import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE } from "../../asm/opcode.js";
 import { baseType, RegType, TypeFlag } from "../../kernel/bpf-types.js";
-import { Limit } from "../../kernel/limits.js";
 import { type LineInfo, type VerifierEnv, verbose } from "../env.js";
 import type { FuncState } from "./frame.js";
 import { markVerifierStateClean } from "./mark.js";
@@ -407,7 +406,7 @@ export function verboseLinfo(env: VerifierEnv, insnOff: number, prefix = ""): vo
   if (linfo === null || linfo === prev) return;
   if (prev !== null && linfo.fileNameOff === prev.fileNameOff && linfo.lineNum === prev.lineNum) return;
   verbose(env, prefix);
-  env.log.writeUtf8(linfo.line.replace(/^[\t-\r \u00a0]+/, "").slice(0, Limit.BPF_VERIFIER_TMP_LOG_SIZE - 1));
+  env.log.writeUtf8(linfo.line.replace(/^[\t-\r \u00a0]+/, ""));
   env.log.writeUtf8(` @ ${linfo.file.slice(linfo.file.lastIndexOf("/") + 1)}:${linfo.lineNum}\n`);
   env.prevLinfo = linfo;
 }
