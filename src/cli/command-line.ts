@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { type KernelProfile, kernelProfile, kernelReleases } from "../kernel/profile.js";
 import { build } from "./build.js";
 import { disasm } from "./disasm.js";
 import { loadCommand } from "./load.js";
@@ -36,6 +37,18 @@ function logSize(text: string): number {
   return size;
 }
 
+function kernel(release: string): KernelProfile {
+  const profile = kernelProfile(release);
+  if (profile === undefined) throw new InvalidArgumentError(`expected one of ${kernelReleases().join(", ")}`);
+  return profile;
+}
+
+function cpuCount(text: string): number {
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > 8192) throw new InvalidArgumentError("expected 1 to 8192");
+  return count;
+}
+
 function commandLine(done: (code: number) => void): Command {
   const program = new Command("bpfsmith")
     .description("Write, verify, build, load and attach BPF programs. No clang, no LLVM, no libbpf.")
@@ -66,6 +79,8 @@ function commandLine(done: (code: number) => void): Command {
     .option("--log-size <bytes>", "give the log a buffer of this size, as loaders do; needs --log", logSize)
     .option("--json", "one JSON object per program")
     .option("--records <file>", "answer load records (.jsonl) instead of an object")
+    .option("--kernel <release>", `answer for another kernel: ${kernelReleases().join(" or ")}`, kernel)
+    .option("--cpus <n>", "CPUs that the machine may have (default: this machine's)", cpuCount)
     .action(async (file, options, command) => {
       if ((file === undefined) === (options.records === undefined)) {
         command.error("error: give either a file or --records FILE");

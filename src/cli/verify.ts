@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { errnoName } from "../kernel/errno.js";
-import { nrCpuIds } from "../load/cpus.js";
+import type { KernelProfile } from "../kernel/profile.js";
+import { nrCpuIds as thisMachinesCpus } from "../load/cpus.js";
 import type { ProgramLoad } from "../model/load.js";
 import { readRecord } from "../model/record.js";
 import { resolveObject } from "../object/resolve.js";
@@ -16,6 +17,10 @@ export interface VerifyOptions {
   readonly logSize?: number;
   readonly json?: boolean;
   readonly records?: string;
+  /** Release of the kernel to answer for; default: the newest that is modelled. */
+  readonly kernel?: KernelProfile;
+  /** CPUs of the machine to answer for; default: this one's, unless `kernel` names another. */
+  readonly cpus?: number;
 }
 
 /** A verdict with how long it took. */
@@ -24,21 +29,26 @@ export interface TimedVerdict {
   readonly microseconds: number;
 }
 
-let cpus: number | undefined;
+let machine: number | undefined;
 
 /** This machine's count, for the verdict is about this machine; undefined where it cannot be told. */
 function machineCpus(): number | undefined {
   try {
-    cpus ??= nrCpuIds();
+    machine ??= thisMachinesCpus();
   } catch {
     // No Linux.
   }
-  return cpus;
+  return machine;
 }
 
-/** @param logSize Bytes of the log's buffer; everything fits when absent. */
-export function timedVerify(load: ProgramLoad, logLevel: number, logSize?: number): TimedVerdict {
-  const options = { logLevel, logSize, nrCpuIds: machineCpus() };
+/** @param options Whom to answer for; `logSize`: bytes of the log's buffer, everything fits when absent. */
+export function timedVerify(
+  load: ProgramLoad,
+  logLevel: number,
+  { kernel, cpus, logSize }: Pick<VerifyOptions, "kernel" | "cpus" | "logSize"> = {},
+): TimedVerdict {
+  const nrCpuIds = cpus ?? (kernel === undefined ? machineCpus() : undefined);
+  const options = { logLevel, logSize, nrCpuIds, profile: kernel };
   const start = performance.now();
   const result = verify(load, options);
   return { result, microseconds: Math.round((performance.now() - start) * 1000) };
@@ -97,7 +107,7 @@ function verifyRecords(path: string, options: VerifyOptions): number {
     if (text.trim() === "") continue;
     try {
       const { id, load } = readRecord(text);
-      const verdict = timedVerify(load, options.log ?? 0, options.logSize);
+      const verdict = timedVerify(load, options.log ?? 0, options);
       if (options.json) print(verdictJson({ id }, verdict));
       else print(verdictLine(id, load, verdict));
       exit = worse(exit, verdictExit(verdict.result));
@@ -118,8 +128,9 @@ export async function verifyCommand(file: string | undefined, options: VerifyOpt
   let exit: number = ExitCode.OK;
   for (const { name, section, load } of programs) {
     // A rejection without its log helps nobody: the path to the error is shown unasked.
-    let verdict = timedVerify(load, options.log ?? 0, options.logSize);
-    if (options.log === undefined && verdict.result.verdict === "rejected") verdict = timedVerify(load, 1);
+    let verdict = timedVerify(load, options.log ?? 0, options);
+    if (options.log === undefined && verdict.result.verdict === "rejected")
+      verdict = timedVerify(load, 1, { ...options, logSize: undefined });
     if (options.json) print(verdictJson({ program: name, section }, verdict));
     else {
       if (verdict.result.log !== "") print(verdict.result.log.trimEnd());

@@ -97,6 +97,8 @@ export const ArgType = {
   PTR_TO_TIMER: 21,
   KPTR_XCHG_DEST: 22,
   PTR_TO_DYNPTR: 23,
+  /** Of 6.12's stable series; its number here is not the kernel's. */
+  SCALAR: 31,
   PTR_TO_MAP_VALUE_OR_NULL: 3 | TypeFlag.PTR_MAYBE_NULL,
   PTR_TO_MEM_OR_NULL: 4 | TypeFlag.PTR_MAYBE_NULL,
   PTR_TO_CTX_OR_NULL: 8 | TypeFlag.PTR_MAYBE_NULL,

@@ -7,6 +7,7 @@ export * from "./license.js";
 export * from "./limits.js";
 export * from "./profile.js";
 export * from "./prog-rights.js";
+export * from "./rules.js";
 export * from "./sections.js";
 export * from "./tracepoint-table.js";
 export * from "./tracepoints.js";

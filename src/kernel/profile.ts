@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+import { type HelperFacts, helpers612, helpers618 } from "./helpers/facts.js";
 import { helperNames } from "./helpers/names.js";
 import { Limit } from "./limits.js";
+import { rules612, rules618, type VerifierRules } from "./rules.js";
 import { MapType, ProgType } from "./uapi.js";
 
 /** What the verifier asks the architecture's JIT (bpf_jit_supports_*()) and the kernel's configuration. */
@@ -34,6 +36,9 @@ export interface KernelProfile {
   readonly helperMaxId: number;
   readonly limits: typeof Limit;
   readonly switches: KernelSwitches;
+  /** Which helpers it offers to which programs. */
+  readonly helpers: HelperFacts;
+  readonly rules: VerifierRules;
 }
 
 const newerMapTypes: readonly number[] = [MapType.UNSPEC, MapType.INSN_ARRAY];
@@ -58,13 +63,36 @@ export const linux618: KernelProfile = {
     percpuInsn: true,
     loadAcquireStoreRelease: true,
   },
+  helpers: helpers618,
+  rules: rules618,
 };
 
-const profiles: ReadonlyMap<string, KernelProfile> = new Map([[linux618.release, linux618]]);
+/** Linux 6.12 on x86-64 as Debian builds 6.12.117, whose stable fixes 6.18 partly lacks. */
+export const linux612: KernelProfile = {
+  ...linux618,
+  release: "6.12",
+  switches: {
+    ...linux618.switches,
+    privateStack: false,
+    timedMayGoto: false,
+    loadAcquireStoreRelease: false,
+  },
+  helpers: helpers612,
+  rules: rules612,
+};
+
+const profiles: ReadonlyMap<string, KernelProfile> = new Map(
+  [linux612, linux618].map((profile) => [profile.release, profile]),
+);
 
 /** A profile by release (`6.18`), undefined when there is none. */
 export function kernelProfile(release: string): KernelProfile | undefined {
   return profiles.get(release);
+}
+
+/** The releases that there are profiles of, oldest first. */
+export function kernelReleases(): readonly string[] {
+  return [...profiles.keys()];
 }
 
 /** The profile that is used when nobody asks for another. */

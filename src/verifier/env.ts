@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Btf } from "../btf/types.js";
+import type { HelperFacts } from "../kernel/helpers/index.js";
 import { type KernelSwitches, linux618 } from "../kernel/profile.js";
+import type { VerifierRules } from "../kernel/rules.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
 import type { BtfFieldKind } from "./kinds/btf-record.js";
 import { Log } from "./log.js";
@@ -305,6 +307,10 @@ export class VerifierEnv {
   exploreAluLimits = false;
   /** What the kernel's configuration and JIT can do. */
   switches: KernelSwitches = linux618.switches;
+  /** How the kernel's release judges where releases differ. */
+  rules: VerifierRules = linux618.rules;
+  /** The helpers that the release knows. */
+  helpers: HelperFacts = linux618.helpers;
   /** How often each instruction was checked, when somebody asked. */
   visits: Uint32Array | null = null;
   /** CPUs of the machine: the result of bpf_get_smp_processor_id() stays below (nr_cpu_ids). */

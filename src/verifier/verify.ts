@@ -9,6 +9,7 @@ import type { ProgramLoad } from "../model/load.js";
 import { InputError } from "../util/errors.js";
 import { type Capabilities, Unsupported, VerifierEnv, verbose } from "./env.js";
 import { BPF_LOG_STATS } from "./log.js";
+import { setSingleCommonValue } from "./num/sync.js";
 import { checkAttachBtfId } from "./prep/attach.js";
 import { checkBtfInfo, checkBtfInfoEarly } from "./prep/btf-info.js";
 import { checkCfg } from "./prep/cfg.js";
@@ -185,6 +186,9 @@ function setup(env: VerifierEnv, profile: KernelProfile): void {
   const { load } = env;
   env.switches = profile.switches;
   env.attachType = effectiveAttachType(load.progType, load.expectedAttachType);
+  env.rules = profile.rules;
+  env.helpers = profile.helpers;
+  setSingleCommonValue(profile.rules.singleCommonValue);
   env.sleepable = (load.progFlags & ProgFlag.SLEEPABLE) !== 0;
   env.gplCompatible = licenseIsGplCompatible(load.license);
   env.strictAlignment =

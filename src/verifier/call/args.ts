@@ -92,6 +92,10 @@ function checkMapKey(env: VerifierEnv, regno: number, meta: CallArgMeta): number
   const map = mapOfMeta(env, meta);
   const err = checkHelperMemAccess(env, regno, map.keySize, BPF_READ, false, null);
   if (err !== 0 || !canElideValueNullness(map.type)) return err;
+  if (!env.rules.arrayKeysInBounds) {
+    meta.constMapKey = -1;
+    return 0;
+  }
   const key = getConstantMapKey(env, regno, map.keySize);
   if (key < -1) return key + 1;
   meta.constMapKey = key;

@@ -242,7 +242,8 @@ function argTags(env: VerifierEnv, btf: Btf, funcId: number, arg: number, isGlob
       verbose(env, `arg#${arg} type tag is not supported in static functions\n`);
       return -Errno.EOPNOTSUPP;
     }
-    const bit = tagBits.get(type.name.slice("arg:".length));
+    const tag = type.name.slice("arg:".length);
+    const bit = tag === "untrusted" && !env.rules.untrustedArgs ? undefined : tagBits.get(tag);
     if (bit === undefined) {
       verbose(env, `arg#${arg} has unsupported set of tags\n`);
       return -Errno.EOPNOTSUPP;

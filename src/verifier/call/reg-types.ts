@@ -29,6 +29,7 @@ const memTypes = [
 const compatible: ReadonlyMap<number, readonly number[]> = new Map<number, readonly number[]>([
   [ArgType.PTR_TO_MAP_KEY, memTypes],
   [ArgType.PTR_TO_MAP_VALUE, memTypes],
+  [ArgType.SCALAR, [RegType.SCALAR_VALUE]],
   [ArgType.CONST_SIZE, [RegType.SCALAR_VALUE]],
   [ArgType.CONST_SIZE_OR_ZERO, [RegType.SCALAR_VALUE]],
   [ArgType.CONST_ALLOC_SIZE_OR_ZERO, [RegType.SCALAR_VALUE]],

@@ -6,10 +6,12 @@ import { REF_TYPE_PTR } from "../state/vstate.js";
 /** Whether the program ends with references still held; functions that return leave them to their caller. Mirrors check_reference_leak(). */
 function checkReferenceLeak(env: VerifierEnv, exceptionExit: boolean): number {
   const state = env.cur();
-  if (!exceptionExit && state.cur().frameno !== 0) return 0;
+  const { frameno, inCallbackFn } = state.cur();
+  const ownOnly = !exceptionExit && inCallbackFn && !env.rules.sharedReferences;
+  if (!exceptionExit && frameno !== 0 && !ownOnly) return 0;
   let lingering = false;
   for (const ref of state.refs) {
-    if (ref.type !== REF_TYPE_PTR) continue;
+    if (ref.type !== REF_TYPE_PTR || (ownOnly && ref.callbackRef !== frameno)) continue;
     verbose(env, `Unreleased reference id=${ref.id} alloc_insn=${ref.insnIdx}\n`);
     lingering = true;
   }

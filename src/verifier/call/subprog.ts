@@ -128,7 +128,12 @@ function checkGlobalCall(env: VerifierEnv, subprog: number, err: number): number
     return -Errno.EINVAL;
   }
   const atomic = state.activeRcuLock !== 0 || state.activePreemptLocks !== 0 || state.activeIrqId !== 0;
-  if (sub.mightSleep && (atomic || !state.inSleepable)) {
+  if (!env.rules.sleepingGlobals) {
+    if (state.activePreemptLocks !== 0) {
+      verbose(env, "global function calls are not allowed with preemption disabled,\nuse static function instead\n");
+      return -Errno.EINVAL;
+    }
+  } else if (sub.mightSleep && (atomic || !state.inSleepable)) {
     verbose(
       env,
       "global functions that may sleep are not allowed in non-sleepable context,\n" +

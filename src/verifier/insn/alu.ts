@@ -122,6 +122,7 @@ function linkDelta(
   if ((code & BPF_X) === BPF_X && env.insns.src[i] === env.insns.dst[i]) return null;
   if ((src[s + R_MASK_LO]! | (alu32 ? 0 : src[s + R_MASK_HI]!)) !== 0) return null;
   const lo = src[s + R_VAL_LO]!;
+  if (!env.rules.signedDeltas && (opcode !== BPF_ADD || alu32 || lo < 0)) return null;
   if (alu32 ? !dstWasU32 : src[s + R_VAL_HI] !== lo >> 31) return null;
   if (opcode === BPF_ADD) return lo;
   return lo === S32_MIN ? null : -lo;
@@ -184,7 +185,8 @@ function checkUnary(env: VerifierEnv, i: number): number {
   }
   const mem = env.cur().cur().mem;
   const d = regAt(dst);
-  if (mem[d + R_TYPE] !== RegType.SCALAR_VALUE) return checkRegArg(env, dst, DST_OP);
+  const ranged = (code & 0xf0) === BPF_NEG ? env.rules.negationRange : env.rules.byteSwapBits;
+  if (!ranged || mem[d + R_TYPE] !== RegType.SCALAR_VALUE) return checkRegArg(env, dst, DST_OP);
   err = checkRegArg(env, dst, DST_OP_NO_MARK);
   return err !== 0 ? err : adjustScalarMinMaxVals(env, i, mem, d, mem, d);
 }

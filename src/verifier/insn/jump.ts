@@ -28,6 +28,7 @@ const { SCALAR_VALUE, PTR_TO_STACK, PTR_TO_BTF_ID } = RegType;
  * Which way "1 opcode 2" goes: 1 taken, 0 not taken, -1 unknown. Mirrors is_branch_taken().
  */
 export function isBranchTaken(
+  env: VerifierEnv,
   m1: Int32Array,
   r1: number,
   m2: Int32Array,
@@ -41,12 +42,13 @@ export function isBranchTaken(
   if (!isJmp32 && regIsPktPointerAny(m1, r1) && regIsPktPointerAny(m2, r2)) {
     return isPktPtrBranchTaken(m1, r1, m2, r2, opcode);
   }
-  // A pointer that is not NULL, compared with 0. (In 6.18 with a 32-bit 0, too, although half an address may be 0.)
+  // A pointer that is not NULL, compared with 0.
+  if (isJmp32 && !env.rules.pointerHalfDecided) return -1;
   const second = isRegConst(m2, r2, isJmp32);
   const cm = second ? m2 : m1;
   const c = second ? r2 : r1;
   if (!second && !isRegConst(cm, c, isJmp32)) return -1;
-  if (!regNotNull(second ? m1 : m2, second ? r1 : r2)) return -1;
+  if (!regNotNull(env, second ? m1 : m2, second ? r1 : r2)) return -1;
   if ((cm[c + R_VAL_LO]! | (isJmp32 ? 0 : cm[c + R_VAL_HI]!)) !== 0) return -1;
   const op = second ? opcode : flipOpcode(opcode);
   if (op === BPF_JEQ) return 0;
@@ -83,8 +85,9 @@ function regSetMinMax(
 /** may_goto: either way at the program's discretion, as often as the kernel allows at run time. */
 function checkMayGoto(env: VerifierEnv, i: number): number {
   const { code, src, dst, imm, off } = env.insns;
-  if (code[i] !== (BPF_JMP | BPF_JCOND) || src[i] !== BPF_MAY_GOTO || dst[i] !== 0 || imm[i] !== 0) {
-    verbose(env, `invalid may_goto imm ${imm[i]}\n`);
+  const nowhere = off[i] === 0 && !env.rules.mayGotoNext;
+  if (code[i] !== (BPF_JMP | BPF_JCOND) || src[i] !== BPF_MAY_GOTO || dst[i] !== 0 || imm[i] !== 0 || nowhere) {
+    verbose(env, `invalid may_goto ${env.rules.mayGotoNext ? "" : `off ${off[i]} `}imm ${imm[i]}\n`);
     return -Errno.EINVAL;
   }
   const parent = env.cur().parent;
@@ -152,6 +155,7 @@ function propagateNotNull(env: VerifierEnv, i: number, fall: VerifierState, jump
   if (dstType === SCALAR_VALUE || srcType === SCALAR_VALUE || typeMayBeNull(dstType) === typeMayBeNull(srcType)) return;
   // A pointer to a kernel object may be NULL without the type saying so.
   if (baseType(dstType) === PTR_TO_BTF_ID || baseType(srcType) === PTR_TO_BTF_ID) return;
+  if (!env.rules.notNullByType && !regNotNull(env, mem, typeMayBeNull(srcType) ? d : s)) return;
   const equal = op === BPF_JEQ ? jump : fall;
   markPtrNotNullReg(env, equal.cur().mem, typeMayBeNull(srcType) ? s : d);
 }
@@ -171,13 +175,13 @@ function recordLinkedRegs(env: VerifierEnv, state: VerifierState, mem: Int32Arra
 }
 
 /** What is known of register `o` in both branches goes to the scalars linked to it. */
-function syncBoth(fall: VerifierState, jump: VerifierState, o: number): void {
+function syncBoth(env: VerifierEnv, fall: VerifierState, jump: VerifierState, o: number): void {
   const mem = fall.cur().mem;
   if (mem[o + R_TYPE] !== SCALAR_VALUE || mem[o + R_ID] === 0) return;
   const other = jump.cur().mem;
   if (mem[o + R_ID] !== other[o + R_ID]) return;
-  syncLinkedRegs(fall, mem, o, linked);
-  syncLinkedRegs(jump, other, o, linked);
+  syncLinkedRegs(env, fall, mem, o, linked);
+  syncLinkedRegs(env, jump, other, o, linked);
 }
 
 /** Both ways are open: the jump is put aside, and both states learn from the comparison. */
@@ -203,8 +207,8 @@ function splitBranch(env: VerifierEnv, i: number, isJmp32: boolean): number {
     err = regSetMinMax(env, other, fake, 0, mem, fake, REG_WORDS, d, opcode, isJmp32);
   }
   if (err !== 0) return err;
-  if (isReg) syncBoth(fall, jump, s);
-  syncBoth(fall, jump, d);
+  if (isReg) syncBoth(env, fall, jump, s);
+  syncBoth(env, fall, jump, d);
   if (isReg && !isJmp32) propagateNotNull(env, i, fall, jump);
 
   const equality = opcode === BPF_JEQ || opcode === BPF_JNE;
@@ -258,6 +262,6 @@ export function checkCondJmpOp(env: VerifierEnv, i: number): number {
     if (err !== 0) return err;
   }
   const isJmp32 = (code & 0x07) === BPF_JMP32;
-  const taken = isBranchTaken(mem, d, srcMem, s, opcode, isJmp32);
+  const taken = isBranchTaken(env, mem, d, srcMem, s, opcode, isJmp32);
   return taken >= 0 ? followBranch(env, i, taken === 1) : splitBranch(env, i, isJmp32);
 }

@@ -16,11 +16,17 @@ import {
   SRC_OP,
 } from "../state/mark.js";
 import { R_SUBREG_DEF, R_TYPE, regAt } from "../state/reg.js";
+import type { VerifierState } from "../state/vstate.js";
 import { pushStack } from "../track/worklist.js";
 
 /** Mirrors may_access_skb(). */
 function mayAccessSkb(progType: number): boolean {
   return progType === ProgType.SOCKET_FILTER || progType === ProgType.SCHED_CLS || progType === ProgType.SCHED_ACT;
+}
+
+function inCallback(state: VerifierState): boolean {
+  for (let i = state.curframe; i > 0; i--) if (state.frame[i]!.inCallbackFn) return true;
+  return false;
 }
 
 /** Program type, fields and registers of the instruction. */
@@ -29,6 +35,10 @@ function checkLdAbsOperands(env: VerifierEnv, i: number): number {
   const state = env.cur();
   if (!mayAccessSkb(env.load.progType)) {
     verbose(env, "BPF_LD_[ABS|IND] instructions not allowed for this program type\n");
+    return -Errno.EINVAL;
+  }
+  if (env.rules.classicLoadsOutsideCallbacks && inCallback(state)) {
+    verbose(env, "cannot use BPF_LD_[ABS|IND] within callback\n");
     return -Errno.EINVAL;
   }
   if (

@@ -27,6 +27,10 @@ function loadFunc(env: VerifierEnv, i: number, mem: Int32Array, d: number): numb
     verbose(env, "callback function not static\n");
     return -Errno.EINVAL;
   }
+  if (subprog === 0 && env.rules.mainIsNoCallback) {
+    verbose(env, "callback function cannot be the main program\n");
+    return -Errno.EINVAL;
+  }
   mem[d + R_TYPE] = RegType.PTR_TO_FUNC;
   mem[d + R_U0] = subprog;
   return 0;

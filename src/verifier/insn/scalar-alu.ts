@@ -40,6 +40,7 @@ import {
   scalarMinMaxXor,
 } from "../num/alu64.js";
 import { markReg32KnownRaw, markRegKnownRaw, markRegUnknownRaw, zext32To64 } from "../num/bounds.js";
+import { addUnwrapped, mulNarrow, subUnwrapped, tnumMulBySum } from "../num/older.js";
 import { regBoundsSync } from "../num/sync.js";
 import { tnumAdd, tnumAnd, tnumIsConst, tnumMul, tnumOr, tnumSub, tnumXor } from "../num/tnum.js";
 import {
@@ -168,13 +169,21 @@ function compute(env: VerifierEnv, i: number, mem: Int32Array, d: number, src: I
   const opcode = env.insns.code[i]! & 0xf0;
   switch (opcode) {
     case BPF_ADD:
-      scalar32MinMaxAdd(mem, d, src, s);
-      scalarMinMaxAdd(mem, d, src, s);
+      if (env.rules.wrappedRanges) {
+        scalar32MinMaxAdd(mem, d, src, s);
+        scalarMinMaxAdd(mem, d, src, s);
+      } else {
+        addUnwrapped(mem, d, src, s);
+      }
       tnumAdd(mem, d, src, s);
       return 0;
     case BPF_SUB:
-      scalar32MinMaxSub(mem, d, src, s);
-      scalarMinMaxSub(mem, d, src, s);
+      if (env.rules.wrappedRanges) {
+        scalar32MinMaxSub(mem, d, src, s);
+        scalarMinMaxSub(mem, d, src, s);
+      } else {
+        subUnwrapped(mem, d, src, s);
+      }
       tnumSub(mem, d, src, s);
       return 0;
     case BPF_NEG:
@@ -185,9 +194,13 @@ function compute(env: VerifierEnv, i: number, mem: Int32Array, d: number, src: I
       tnumSub(mem, d, operand, 0);
       return 0;
     case BPF_MUL:
-      tnumMul(mem, d, src, s);
-      scalar32MinMaxMul(mem, d, src, s);
-      scalarMinMaxMul(mem, d, src, s);
+      (env.rules.tnumProductUnion ? tnumMul : tnumMulBySum)(mem, d, src, s);
+      if (env.rules.signedProducts) {
+        scalar32MinMaxMul(mem, d, src, s);
+        scalarMinMaxMul(mem, d, src, s);
+      } else {
+        mulNarrow(mem, d, src, s);
+      }
       return 0;
     case BPF_AND:
     case BPF_OR:

@@ -6,7 +6,8 @@ import type { VerifierEnv } from "../env.js";
 /** The prototype under which the program may call a helper, or a negative errno. Mirrors get_helper_proto(). */
 export function getHelperProto(env: VerifierEnv, funcId: number): HelperProto | number {
   if (funcId < 0 || funcId >= HELPER_MAX_ID) return -Errno.ERANGE;
-  return helperProto(env.load.progType, env.attachType, funcId, env.caps, env.sleepable) ?? -Errno.EINVAL;
+  const { progType } = env.load;
+  return helperProto(progType, env.attachType, funcId, env.caps, env.sleepable, env.helpers) ?? -Errno.EINVAL;
 }
 
 const PKT_DATA_CHANGERS: ReadonlySet<number> = new Set(

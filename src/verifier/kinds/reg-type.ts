@@ -6,6 +6,7 @@
  */
 
 import { baseType, RegType, TypeFlag, typeFlags, typeMayBeNull } from "../../kernel/bpf-types.js";
+import { Limit } from "../../kernel/limits.js";
 import type { VerifierEnv } from "../env.js";
 import {
   R_ID,
@@ -13,6 +14,10 @@ import {
   R_MASK_LO,
   R_OFF,
   R_REF_OBJ_ID,
+  R_SMAX_HI,
+  R_SMAX_LO,
+  R_SMIN_HI,
+  R_SMIN_LO,
   R_TYPE,
   R_VAL_HI,
   R_VAL_LO,
@@ -135,10 +140,24 @@ export function isRcuReg(mem: Int32Array, o: number): boolean {
   return (mem[o + R_TYPE]! & TypeFlag.MEM_RCU) !== 0;
 }
 
+/** Whether the variable offset is too small to lead around to NULL. */
+function offsetIsBounded(mem: Int32Array, o: number): boolean {
+  const min = mem[o + R_SMIN_HI]! * 0x1_0000_0000 + (mem[o + R_SMIN_LO]! >>> 0);
+  const max = mem[o + R_SMAX_HI]! * 0x1_0000_0000 + (mem[o + R_SMAX_LO]! >>> 0);
+  return min > -Limit.BPF_MAX_VAR_OFF && max < Limit.BPF_MAX_VAR_OFF;
+}
+
+/** What is not NULL either when offsets are looked at. */
+const bounded: readonly number[] = [PTR_TO_XDP_SOCK, PTR_TO_BUF, PTR_TO_MEM];
+
 /** Mirrors reg_not_null(). */
-export function regNotNull(mem: Int32Array, o: number): boolean {
+export function regNotNull(env: VerifierEnv, mem: Int32Array, o: number): boolean {
   const type = mem[o + R_TYPE]!;
   if (typeMayBeNull(type)) return false;
+  if (env.rules.boundedNotNull) {
+    if (!offsetIsBounded(mem, o)) return false;
+    if (bounded.includes(baseType(type))) return true;
+  }
   switch (baseType(type)) {
     case PTR_TO_SOCKET:
     case PTR_TO_TCP_SOCK:

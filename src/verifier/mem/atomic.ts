@@ -119,11 +119,12 @@ export function checkAtomic(env: VerifierEnv): number {
     case BPF_CMPXCHG:
       return checkAtomicRmw(env);
     case BPF_LOAD_ACQ:
+      if (!env.switches.loadAcquireStoreRelease) break;
       return checkAtomicLoad(env);
     case BPF_STORE_REL:
+      if (!env.switches.loadAcquireStoreRelease) break;
       return checkAtomicStore(env);
-    default:
-      verbose(env, `BPF_ATOMIC uses invalid atomic opcode ${(imm >>> 0).toString(16).padStart(2, "0")}\n`);
-      return -Errno.EINVAL;
   }
+  verbose(env, `BPF_ATOMIC uses invalid atomic opcode ${(imm >>> 0).toString(16).padStart(2, "0")}\n`);
+  return -Errno.EINVAL;
 }

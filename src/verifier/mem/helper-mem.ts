@@ -87,8 +87,10 @@ export function checkHelperMemAccess(
     case PTR_TO_BUF:
       if (typeIsRdonlyMem(type) && accessType === BPF_WRITE) return cannotWrite(env, regno, type);
       return checkBufferAccess(env, mem, o, regno, off, accessSize);
-    case PTR_TO_STACK:
-      return checkStackRangeInitialized(env, regno, off, accessSize, zeroSizeAllowed, accessType, meta);
+    case PTR_TO_STACK: {
+      const stackType = env.rules.readsKeepStack ? accessType : BPF_WRITE;
+      return checkStackRangeInitialized(env, regno, off, accessSize, zeroSizeAllowed, stackType, meta);
+    }
     case PTR_TO_BTF_ID:
       throw new Unsupported(env.insnIdx, "kernel object as memory of a helper");
     case PTR_TO_CTX:

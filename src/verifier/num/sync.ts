@@ -38,6 +38,13 @@ export function updateReg32Bounds(mem: Int32Array, o: number): void {
   if (mem[o + R_U32_MAX]! >>> 0 > umax >>> 0) mem[o + R_U32_MAX] = umax;
 }
 
+let singleCommonValue = true;
+
+/** Whether {@link updateReg64Bounds} looks for a single common value: a rule of the kernel's release. */
+export function setSingleCommonValue(on: boolean): void {
+  singleCommonValue = on;
+}
+
 /** Mirrors __update_reg64_bounds(). */
 export function updateReg64Bounds(mem: Int32Array, o: number): void {
   const vl = mem[o + R_VAL_LO]!;
@@ -64,7 +71,7 @@ export function updateReg64Bounds(mem: Int32Array, o: number): void {
     mem[o + R_UMAX_LO] = tl;
     mem[o + R_UMAX_HI] = th;
   }
-  findSingleMember(mem, o, tl, th);
+  if (singleCommonValue) findSingleMember(mem, o, tl, th);
 }
 
 /** When the u64 range and the tnum have one value in common, that is the register's. `tl`, `th`: the tnum's maximum. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-import { BPF_CALL, BPF_DW, BPF_JMP, BPF_LDX, BPF_MEM, BPF_STX, R10 } from "../../asm/opcode.js";
+import { BPF_CALL, BPF_DW, BPF_EXIT, BPF_JMP, BPF_JMP32, BPF_LDX, BPF_MEM, BPF_STX, R10 } from "../../asm/opcode.js";
 import type { SubprogInfo, VerifierEnv } from "../env.js";
+import { bpfJmpOffset, bpfPseudoCall, bpfPseudoFunc } from "../kinds/insn.js";
 import { CALLER_SAVED_REGS } from "../state/mark.js";
 import { getCallSummary } from "./call-summary.js";
 
@@ -41,6 +42,7 @@ function markFastcallPatternForCall(env: VerifierEnv, subprog: SubprogInfo, insn
     const before = insnIdx - i;
     const after = insnIdx + i;
     if (before < 0 || after >= insns.len) break;
+    if (jumpTargets !== null && (jumpTargets.has(before + 1) || jumpTargets.has(after))) break;
     if (!isSpillFillPair(env, before, after, off, expected)) break;
     expected &= ~(1 << insns.src[before]!);
     aux.fastcallPattern[before] = 1;
@@ -52,9 +54,26 @@ function markFastcallPatternForCall(env: VerifierEnv, subprog: SubprogInfo, insn
   if (off < subprog.fastcallStackOff) subprog.fastcallStackOff = off;
 }
 
+/** Where jumps and calls lead, null where the kernel's release does not mind. */
+let jumpTargets: ReadonlySet<number> | null = null;
+
+function findJumpTargets({ insns }: VerifierEnv): ReadonlySet<number> {
+  const targets = new Set<number>();
+  for (let i = 0; i < insns.len; i++) {
+    const code = insns.code[i]!;
+    const cls = code & 7;
+    if (bpfPseudoFunc(insns, i) || bpfPseudoCall(insns, i)) targets.add(i + insns.imm[i]! + 1);
+    else if ((cls === BPF_JMP || cls === BPF_JMP32) && (code & 0xf0) !== BPF_CALL && (code & 0xf0) !== BPF_EXIT) {
+      targets.add(i + bpfJmpOffset(insns, i) + 1);
+    }
+  }
+  return targets;
+}
+
 /** Mirrors mark_fastcall_patterns(). */
 export function markFastcallPatterns(env: VerifierEnv): number {
   const { insns } = env;
+  jumpTargets = env.rules.fastcallStraightLine ? findJumpTargets(env) : null;
   for (let s = 0; s < env.subprogCnt; s++) {
     const subprog = env.subprogs[s]!;
     const end = env.subprogs[s + 1]!.start;

@@ -69,6 +69,12 @@ class DepthWalk {
     const { env } = this;
     const subprog = env.subprogs[idx]!;
     if (!this.priv) subprog.privStackMode = NO_PRIV_STACK;
+    if (env.rules.classicLoadsOutsideCallbacks && subprog.hasLdAbs) {
+      if (subprog.isCb || this.retProg.some((caller) => env.subprogs[caller]!.isCb)) {
+        verbose(env, "cannot use BPF_LD_[ABS|IND] within callback\n");
+        return -Errno.EINVAL;
+      }
+    }
     if (idx !== 0 && subprog.hasTailCall && this.depth >= 256) {
       verbose(env, `tail_calls are not allowed when call stack of previous frames is ${this.depth} bytes. Too large\n`);
       return -Errno.EACCES;

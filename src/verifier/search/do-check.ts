@@ -280,7 +280,7 @@ function step(env: VerifierEnv): number {
   const err = doCheckInsn(env);
   if (err === 0) {
     bpfCommitStackWriteMarks(env);
-    return state.speculative && aux.nospecResult[i] !== 0 ? PROCESS_BPF_EXIT : 0;
+    return state.speculative && aux.nospecResult[i] !== 0 && env.rules.speculationFences ? PROCESS_BPF_EXIT : 0;
   }
   if (err > 0) {
     bpfCommitStackWriteMarks(env);
@@ -288,7 +288,7 @@ function step(env: VerifierEnv): number {
   }
   if (errorRecoverableWithNospec(err)) {
     bpfCommitStackWriteMarks(env);
-    if (state.speculative) {
+    if (state.speculative && env.rules.speculationFences) {
       aux.nospec[i] = 1;
       aux.aluState[i] = 0;
       return PROCESS_BPF_EXIT;

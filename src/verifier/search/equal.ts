@@ -103,7 +103,7 @@ function packetSafe(om: Int32Array, o: number, cm: Int32Array, c: number): boole
 function regsafe(env: VerifierEnv, om: Int32Array, o: number, cm: Int32Array, c: number, exact: number): boolean {
   if (exact === EXACT) return regsExact(om, o, cm, c);
   const type = om[o + R_TYPE]!;
-  if (type === RegType.NOT_INIT) return true;
+  if (type === RegType.NOT_INIT && (exact === NOT_EXACT || env.rules.loopsIgnoreDead)) return true;
   if (type !== cm[c + R_TYPE]) return false;
   switch (baseType(type)) {
     case RegType.SCALAR_VALUE:
@@ -247,7 +247,7 @@ function refsafe(old: VerifierState, cur: VerifierState): boolean {
 /** Mirrors func_states_equal(). */
 function funcStatesEqual(env: VerifierEnv, old: FuncState, cur: FuncState, insnIdx: number, exact: number): boolean {
   if (old.callbackDepth > cur.callbackDepth) return false;
-  const live = env.aux.liveRegsBefore[insnIdx]!;
+  const live = exact === NOT_EXACT || env.rules.loopsIgnoreDead ? env.aux.liveRegsBefore[insnIdx]! : -1;
   for (let i = 0; i < 11; i++) {
     if (((live >> i) & 1) === 0) continue;
     const o = regAt(i);

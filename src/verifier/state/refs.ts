@@ -11,14 +11,16 @@ import { REF_TYPE_IRQ, REF_TYPE_LOCK_MASK, REF_TYPE_PTR, type RefState, type Ver
 /** Holds a new pointer reference; its id (> 0). Mirrors acquire_reference(). */
 export function acquireReference(env: VerifierEnv, insnIdx: number): number {
   const id = ++env.idGen;
-  env.cur().refs.push({ type: REF_TYPE_PTR, id, insnIdx, ptr: 0 });
+  const frame = env.cur().cur();
+  const callbackRef = frame.inCallbackFn ? frame.frameno : 0;
+  env.cur().refs.push({ type: REF_TYPE_PTR, id, insnIdx, ptr: 0, callbackRef });
   return id;
 }
 
 /** Holds a lock. Mirrors acquire_lock_state(). */
 export function acquireLockState(env: VerifierEnv, insnIdx: number, type: number, id: number, ptr: number): number {
   const state = env.cur();
-  state.refs.push({ type, id, insnIdx, ptr });
+  state.refs.push({ type, id, insnIdx, ptr, callbackRef: 0 });
   state.activeLocks++;
   state.activeLockId = id;
   state.activeLockPtr = ptr;
@@ -29,7 +31,7 @@ export function acquireLockState(env: VerifierEnv, insnIdx: number, type: number
 export function acquireIrqState(env: VerifierEnv, insnIdx: number): number {
   const state = env.cur();
   const id = ++env.idGen;
-  state.refs.push({ type: REF_TYPE_IRQ, id, insnIdx, ptr: 0 });
+  state.refs.push({ type: REF_TYPE_IRQ, id, insnIdx, ptr: 0, callbackRef: 0 });
   state.activeIrqId = id;
   return id;
 }
@@ -58,8 +60,15 @@ export function releaseReferenceNomark(state: VerifierState, refObjId: number): 
   return -Errno.EINVAL;
 }
 
+/** Whether the current frame is a callback's and did not acquire the reference itself. */
+function isForeign(state: VerifierState, refObjId: number): boolean {
+  const { inCallbackFn, frameno } = state.cur();
+  return inCallbackFn && state.refs.some((ref) => ref.id === refObjId && ref.callbackRef !== frameno);
+}
+
 /** Drops a pointer reference and forgets every register that stands on it. Mirrors release_reference(). */
 export function releaseReference(env: VerifierEnv, refObjId: number): number {
+  if (!env.rules.sharedReferences && isForeign(env.cur(), refObjId)) return -Errno.EINVAL;
   const err = releaseReferenceNomark(env.cur(), refObjId);
   if (err !== 0) return err;
   forEachRegInVstate(env.cur(), (mem, o) => {

@@ -16,6 +16,8 @@ export interface RefState {
   readonly insnIdx: number;
   /** What a lock stands on: identifies a map or a BTF object, 0 for pointer references. */
   readonly ptr: number;
+  /** The callback's frame that acquired it, 0 when it was no callback: only where callbacks keep to their own. */
+  readonly callbackRef: number;
 }
 
 /** Words per jump-history entry: idx, prev_idx, flags, linked_regs low, linked_regs high. */

@@ -6,6 +6,7 @@ import { isSpilledReg } from "../kinds/reg-type.js";
 import { scalar32MinMaxAdd } from "../num/alu32.js";
 import { scalarMinMaxAdd } from "../num/alu64.js";
 import { markRegKnownRaw, zext32To64 } from "../num/bounds.js";
+import { addUnwrapped } from "../num/older.js";
 import { regBoundsSync } from "../num/sync.js";
 import { tnumAdd, tnumIsConst } from "../num/tnum.js";
 import {
@@ -94,7 +95,7 @@ export function collectLinkedRegs(env: VerifierEnv, vstate: VerifierState, id: n
   const base = id & ~BPF_ADD_CONST;
   for (let f = vstate.curframe; f >= 0; f--) {
     const insn = f === vstate.curframe ? env.insnIdx : vstate.frame[f + 1]!.callsite;
-    const live = env.aux.liveRegsBefore[insn]!;
+    const live = env.rules.linkedLiveOnly ? env.aux.liveRegsBefore[insn]! : -1;
     const frame = vstate.frame[f]!;
     const mem = frame.mem;
     for (let r = 0; r < Limit.MAX_BPF_REG - 1; r++) {
@@ -111,7 +112,7 @@ export function collectLinkedRegs(env: VerifierEnv, vstate: VerifierState, id: n
 const delta = new Int32Array(REG_WORDS);
 
 /** The register at `o` becomes the known one plus what they are apart. */
-function copyWithDelta(mem: Int32Array, o: number, known: Int32Array, k: number): void {
+function copyWithDelta(env: VerifierEnv, mem: Int32Array, o: number, known: Int32Array, k: number): void {
   const off = mem[o + R_OFF]!;
   const id = mem[o + R_ID]!;
   const diff = off - known[k + R_OFF]!;
@@ -120,9 +121,14 @@ function copyWithDelta(mem: Int32Array, o: number, known: Int32Array, k: number)
   copyReg(mem, o, known, k);
   mem[o + R_OFF] = off;
   mem[o + R_ID] = id;
-  scalar32MinMaxAdd(mem, o, delta, 0);
-  scalarMinMaxAdd(mem, o, delta, 0);
+  if (env.rules.wrappedRanges) {
+    scalar32MinMaxAdd(mem, o, delta, 0);
+    scalarMinMaxAdd(mem, o, delta, 0);
+  } else {
+    addUnwrapped(mem, o, delta, 0);
+  }
   tnumAdd(mem, o, delta, 0);
+  if (!env.rules.syncedDeltas) return;
   if (((id | known[k + R_ID]!) & BPF_ADD_CONST32) !== 0) zext32To64(mem, o);
   regBoundsSync(mem, o);
 }
@@ -131,7 +137,13 @@ function copyWithDelta(mem: Int32Array, o: number, known: Int32Array, k: number)
  * Tells every scalar of `set` in `vstate` what is known of the one at (known, k), which is one of
  * them. Mirrors sync_linked_regs().
  */
-export function syncLinkedRegs(vstate: VerifierState, known: Int32Array, k: number, set: LinkedRegs): void {
+export function syncLinkedRegs(
+  env: VerifierEnv,
+  vstate: VerifierState,
+  known: Int32Array,
+  k: number,
+  set: LinkedRegs,
+): void {
   for (let i = 0; i < set.cnt; i++) {
     const e = set.entries[i]!;
     const mem = vstate.frame[e & 7]!.mem;
@@ -145,7 +157,7 @@ export function syncLinkedRegs(vstate: VerifierState, known: Int32Array, k: numb
     const subregDef = mem[o + R_SUBREG_DEF]!;
     const noDelta = ((mem[o + R_ID]! | known[k + R_ID]!) & BPF_ADD_CONST) === 0;
     if (noDelta || mem[o + R_OFF] === known[k + R_OFF]) copyReg(mem, o, known, k);
-    else copyWithDelta(mem, o, known, k);
+    else copyWithDelta(env, mem, o, known, k);
     mem[o + R_SUBREG_DEF] = subregDef;
   }
 }
