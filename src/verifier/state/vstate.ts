@@ -81,8 +81,10 @@ export class VerifierState {
       this.frame[i] = null;
     }
     this.copyScalarsFrom(src);
-    if (this.hist.length < src.histCnt * HIST_WORDS) this.hist = new Int32Array(src.hist.length);
-    for (let i = 0, n = src.histCnt * HIST_WORDS; i < n; i++) this.hist[i] = src.hist[i]!;
+    const words = src.histCnt * HIST_WORDS;
+    if (this.hist.length < words) this.hist = new Int32Array(src.hist.length);
+    if (words > 32) this.hist.set(src.hist.subarray(0, words));
+    else for (let i = 0; i < words; i++) this.hist[i] = src.hist[i]!;
     this.histCnt = src.histCnt;
   }
 
