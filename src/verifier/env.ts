@@ -11,11 +11,18 @@ import { BacktrackState, Liveness, type SccVisit, type StackElem } from "./state
 import type { VerifierState } from "./state/vstate.js";
 
 /*
- * Columns are as long as the longest program so far and are used again by the next verification:
- * making two dozen arrays takes longer than verifying a small program. Their length says nothing;
- * `Insns.len` does.
+ * Columns are used again by the next verification of a program of about the same length: making two
+ * dozen arrays takes longer than verifying a small program. Their length says nothing; `Insns.len`
+ * does.
  */
-const MIN_COLUMN = 256;
+const MIN_COLUMN = 64;
+/** Columns of longer programs are not kept. */
+const MAX_KEPT_COLUMN = 65536;
+
+/** The next power of two from MIN_COLUMN on, as its exponent. */
+function sizeClass(len: number): number {
+  return 32 - Math.clz32(Math.max(len, MIN_COLUMN) - 1);
+}
 
 /** The program's instructions, predecoded into columns; index = slot. */
 export class Insns {
@@ -56,9 +63,13 @@ let spareInsns = new Insns(MIN_COLUMN);
 
 function insnsOf(bytes: Uint8Array): Insns {
   const len = bytes.length >> 3;
-  if (spareInsns.capacity < len) spareInsns = new Insns(len * 2);
-  spareInsns.decode(bytes);
-  return spareInsns;
+  let insns = spareInsns;
+  if (insns.capacity < len) {
+    insns = new Insns(len <= MAX_KEPT_COLUMN ? 1 << sizeClass(len) : len);
+    if (len <= MAX_KEPT_COLUMN) spareInsns = insns;
+  }
+  insns.decode(bytes);
+  return insns;
 }
 
 /** Values of {@link InsnAux.loopInline}. */
@@ -66,9 +77,14 @@ export const LOOP_UNSEEN = 0;
 export const LOOP_FITS = 1;
 export const LOOP_UNFIT = 2;
 
+/** Bytes per instruction that the columns of {@link InsnAux} take at most. */
+const AUX_BYTES = 64;
+
 /** What the verifier learns about each instruction, as columns. Mirrors struct bpf_insn_aux_data. */
 export class InsnAux {
   readonly capacity: number;
+  /** All columns, which lie one behind the other. */
+  private readonly bytes: Uint8Array;
   readonly seen: Uint32Array;
   readonly jmpPoint: Uint8Array;
   readonly prunePoint: Uint8Array;
@@ -101,8 +117,18 @@ export class InsnAux {
 
   constructor(capacity: number) {
     this.capacity = capacity;
-    const u8 = (): Uint8Array => new Uint8Array(capacity);
-    this.seen = new Uint32Array(capacity);
+    const buffer = new ArrayBuffer(capacity * AUX_BYTES);
+    let used = 0;
+    const take = (bytes: number): number => {
+      const at = used;
+      used += bytes * capacity;
+      return at;
+    };
+    const u8 = (): Uint8Array => new Uint8Array(buffer, take(1), capacity);
+    const u16 = (): Uint16Array => new Uint16Array(buffer, take(2), capacity);
+    const u32 = (): Uint32Array => new Uint32Array(buffer, take(4), capacity);
+    const i32 = (): Int32Array => new Int32Array(buffer, take(4), capacity);
+    this.seen = u32();
     this.jmpPoint = u8();
     this.prunePoint = u8();
     this.forceCheckpoint = u8();
@@ -112,90 +138,82 @@ export class InsnAux {
     this.nospecResult = u8();
     this.zextDst = u8();
     this.aluState = u8();
-    this.aluLimit = new Uint32Array(capacity);
+    this.aluLimit = u32();
     this.ctxFieldSize = u8();
-    this.ptrType = new Int32Array(capacity);
-    this.mapIndex = new Int32Array(capacity);
-    this.mapOff = new Uint32Array(capacity);
-    this.scc = new Uint32Array(capacity);
-    this.liveRegsBefore = new Uint16Array(capacity);
+    this.ptrType = i32();
+    this.mapIndex = i32();
+    this.mapOff = u32();
+    this.scc = u32();
+    this.liveRegsBefore = u16();
     this.fastcallPattern = u8();
     this.fastcallSpillsNum = u8();
-    this.callMap = new Int32Array(capacity);
+    this.callMap = i32();
     this.callMapPoison = u8();
     this.loopInline = u8();
-    this.loopCallback = new Uint16Array(capacity);
+    this.loopCallback = u16();
+    this.bytes = new Uint8Array(buffer, 0, used);
   }
-  /** Zeroes the columns up to `len`. */
-  reset(len: number): void {
-    this.seen.fill(0, 0, len);
-    this.jmpPoint.fill(0, 0, len);
-    this.prunePoint.fill(0, 0, len);
-    this.forceCheckpoint.fill(0, 0, len);
-    this.callsCallback.fill(0, 0, len);
-    this.isIterNext.fill(0, 0, len);
-    this.nospec.fill(0, 0, len);
-    this.nospecResult.fill(0, 0, len);
-    this.zextDst.fill(0, 0, len);
-    this.aluState.fill(0, 0, len);
-    this.aluLimit.fill(0, 0, len);
-    this.ctxFieldSize.fill(0, 0, len);
-    this.ptrType.fill(0, 0, len);
-    this.mapIndex.fill(0, 0, len);
-    this.mapOff.fill(0, 0, len);
-    this.scc.fill(0, 0, len);
-    this.liveRegsBefore.fill(0, 0, len);
-    this.fastcallPattern.fill(0, 0, len);
-    this.fastcallSpillsNum.fill(0, 0, len);
-    this.callMap.fill(0, 0, len);
-    this.callMapPoison.fill(0, 0, len);
-    this.loopInline.fill(0, 0, len);
-    this.loopCallback.fill(0, 0, len);
+
+  /** Zeroes every column. */
+  reset(): void {
+    this.bytes.fill(0);
   }
 }
 
-let spareAux = new InsnAux(MIN_COLUMN);
+/** By size class. */
+const spareAux: (InsnAux | undefined)[] = [];
 
 function auxOf(len: number): InsnAux {
-  if (spareAux.capacity < len) spareAux = new InsnAux(len * 2);
-  else spareAux.reset(len);
-  return spareAux;
+  if (len > MAX_KEPT_COLUMN) return new InsnAux((len + 3) & ~3);
+  const size = sizeClass(len);
+  const spare = spareAux[size];
+  if (spare !== undefined) {
+    spare.reset();
+    return spare;
+  }
+  const aux = new InsnAux(1 << size);
+  spareAux[size] = aux;
+  return aux;
 }
 
 /** One function of the program. Mirrors struct bpf_subprog_info. */
-export interface SubprogInfo {
+export class SubprogInfo {
   /** First instruction. */
   start: number;
   /** Index into line info of its first line. */
-  linfoIdx: number;
-  postorderStart: number;
-  exitIdx: number;
-  stackDepth: number;
-  fastcallStackOff: number;
-  hasTailCall: boolean;
-  tailCallReachable: boolean;
-  hasLdAbs: boolean;
-  isCb: boolean;
-  isAsyncCb: boolean;
-  isExceptionCb: boolean;
-  argsCached: boolean;
-  keepFastcallStack: boolean;
-  changesPktData: boolean;
-  mightSleep: boolean;
+  linfoIdx = 0;
+  postorderStart = 0;
+  exitIdx = 0;
+  stackDepth = 0;
+  fastcallStackOff = 0;
+  hasTailCall = false;
+  tailCallReachable = false;
+  hasLdAbs = false;
+  isCb = false;
+  isAsyncCb = false;
+  isExceptionCb = false;
+  argsCached = false;
+  keepFastcallStack = false;
+  changesPktData = false;
+  mightSleep = false;
   /** A call of this global function was seen. */
-  called: boolean;
+  called = false;
   /** Its BTF does not say what its arguments are: bpf_func_info_aux.unreliable. */
-  unreliable: boolean;
-  argCnt: number;
-  args: { argType: number; memSize: number; btfId: number }[];
+  unreliable = false;
+  argCnt = 0;
+  args: { argType: number; memSize: number; btfId: number }[] = [];
   /** From func_info: the name, or "" without BTF; linkage global or static. */
-  name: string;
-  isGlobal: boolean;
-  btfFuncId: number;
+  name = "";
+  isGlobal = false;
+  btfFuncId = 0;
   /** enum priv_stack_mode, as check_max_stack_depth() leaves it. */
-  privStackMode: number;
+  privStackMode = 0;
   /** No path reached it: the accepted program goes without. */
-  removed: boolean;
+  removed = false;
+
+  constructor(start: number) {
+    this.start = start;
+  }
 }
 
 /** A map the program can reach: given with the load, or the inner map of one. */
@@ -249,6 +267,7 @@ export class Unsupported extends Error {
 }
 
 const noInts = new Int32Array(0);
+const noLines: readonly LineInfo[] = [];
 const fakeRegs = new Int32Array(2 * REG_WORDS);
 const backtrackState = new BacktrackState();
 
@@ -295,7 +314,7 @@ export class VerifierEnv {
   readonly subprogs: SubprogInfo[] = [];
   /** Functions, without the one behind them. */
   subprogCnt = 0;
-  lineInfos: LineInfo[] = [];
+  lineInfos: readonly LineInfo[] = noLines;
   prevLinfo: LineInfo | null = null;
 
   idGen = 0;

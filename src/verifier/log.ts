@@ -151,6 +151,7 @@ export class Log {
 
   /** The last line that ends at or before `pos`, blank ones left out. */
   lineBefore(pos: number): string {
+    if (this.level === 0) return "";
     let i = this.ends.length;
     while (i > 0 && this.startOf(i - 1) >= pos) i--;
     if (i === 0) return "";
@@ -161,6 +162,7 @@ export class Log {
 
   /** The log; of one with a buffer, what its reader finds there. */
   toString(): string {
+    if (this.level === 0) return "";
     return this.buffer !== null ? this.buffer.toString() : this.chunks.join("");
   }
 }

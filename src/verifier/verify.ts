@@ -134,7 +134,8 @@ const PASSES: readonly ((env: VerifierEnv) => number)[] = [
  * @throws InputError when the load itself is malformed (BTF that cannot be read).
  */
 export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyResult {
-  const start = performance.now();
+  const timed = ((options.logLevel ?? 0) & BPF_LOG_STATS) !== 0;
+  const start = timed ? performance.now() : 0;
   const env = makeEnv(load, options);
   setup(env, options.profile ?? linux618);
   if (options.countVisits === true) env.visits = new Uint32Array(env.insns.len);
@@ -154,7 +155,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
     bpfStackLivenessFree(env);
   }
   const message = env.log.endPos;
-  printVerificationStats(env, performance.now() - start);
+  printVerificationStats(env, timed ? performance.now() - start : 0);
   ret = finalizeLog(env) || ret;
   return result(env, ret, construct, true, message);
 }

@@ -35,8 +35,9 @@ function tailIsZero(records: InfoRecords, at: number, known: number): boolean {
   return true;
 }
 
-function viewOf(records: InfoRecords): DataView {
-  return new DataView(records.bytes.buffer, records.bytes.byteOffset, records.bytes.byteLength);
+/** The 32-bit word at `at`. */
+function u32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }
 
 function hasRecords(records: InfoRecords | null): records is InfoRecords {
@@ -50,7 +51,7 @@ function checkBtfFuncEarly(env: VerifierEnv, btf: Btf, records: InfoRecords): nu
     verbose(env, `invalid func info rec size ${recSize}\n`);
     return -Errno.EINVAL;
   }
-  const view = viewOf(records);
+  const { bytes } = records;
   let prev = 0;
   for (let i = 0; i < count; i++) {
     const at = i * recSize;
@@ -58,8 +59,8 @@ function checkBtfFuncEarly(env: VerifierEnv, btf: Btf, records: InfoRecords): nu
       verbose(env, "nonzero tailing record in func info");
       return -Errno.E2BIG;
     }
-    const insnOff = view.getUint32(at, true);
-    const typeId = view.getUint32(at + 4, true);
+    const insnOff = u32(bytes, at);
+    const typeId = u32(bytes, at + 4);
     if (i === 0 && insnOff !== 0) {
       verbose(env, `nonzero insn_off ${insnOff} for the first func info record`);
       return -Errno.EINVAL;
@@ -116,14 +117,14 @@ function checkBtfFunc(env: VerifierEnv, btf: Btf, records: InfoRecords): number 
     verbose(env, "number of funcs in func_info doesn't match number of subprogs\n");
     return -Errno.EINVAL;
   }
-  const view = viewOf(records);
+  const { bytes } = records;
   for (let i = 0; i < records.count; i++) {
     const subprog = env.subprogs[i]!;
-    if (subprog.start !== view.getUint32(i * records.recSize, true)) {
+    if (subprog.start !== u32(bytes, i * records.recSize)) {
       verbose(env, "func_info BTF section doesn't match subprog layout in BPF program\n");
       return -Errno.EINVAL;
     }
-    const typeId = view.getUint32(i * records.recSize + 4, true);
+    const typeId = u32(bytes, i * records.recSize + 4);
     const func = btf.types[typeId];
     if (func?.kind !== "func") return -Errno.EINVAL;
     subprog.name = func.name;
@@ -163,7 +164,7 @@ function functionsWithHandler(btf: Btf): ReadonlySet<number> {
 export function hasExceptionCallback(env: VerifierEnv): boolean {
   const { funcInfo } = env.load;
   if (env.progBtf === null || !hasRecords(funcInfo)) return false;
-  return functionsWithHandler(env.progBtf).has(viewOf(funcInfo).getUint32(4, true));
+  return functionsWithHandler(env.progBtf).has(u32(funcInfo.bytes, 4));
 }
 
 function stringOrNull(blob: BtfBlob, offset: number): string | null {
@@ -187,12 +188,43 @@ function checkLine(env: VerifierEnv, i: number, insnOff: number, prev: number): 
   return 0;
 }
 
+const decodedLines = new WeakMap<
+  Uint8Array,
+  { readonly blob: BtfBlob; readonly lines: readonly (LineInfo | null)[] }
+>();
+
+/** The records, decoded once for every array that holds some; null for those whose strings are not in the BTF. */
+function linesOf(blob: BtfBlob, { bytes, recSize, count }: InfoRecords): readonly (LineInfo | null)[] {
+  const known = decodedLines.get(bytes);
+  if (known !== undefined && known.blob === blob && known.lines.length === count) return known.lines;
+  const lines: (LineInfo | null)[] = [];
+  for (let i = 0, at = 0; i < count; i++, at += recSize) {
+    const fileNameOff = u32(bytes, at + 4);
+    const lineCol = u32(bytes, at + 12);
+    const line = stringOrNull(blob, u32(bytes, at + 8));
+    const file = stringOrNull(blob, fileNameOff);
+    lines.push(
+      line === null || file === null
+        ? null
+        : {
+            insnOff: u32(bytes, at),
+            file,
+            fileNameOff,
+            line,
+            lineNum: lineCol >>> LINE_NUM_SHIFT,
+            lineCol: lineCol & ((1 << LINE_NUM_SHIFT) - 1),
+          },
+    );
+  }
+  decodedLines.set(bytes, { blob, lines });
+  return lines;
+}
+
 /** Mirrors check_btf_line(). */
 function checkBtfLine(env: VerifierEnv, blob: BtfBlob, records: InfoRecords): number {
-  const { recSize, count } = records;
+  const { bytes, recSize, count } = records;
   if (recSize < LINE_INFO_SIZE || recSize > Limit.MAX_LINEINFO_REC_SIZE || recSize % 4 !== 0) return -Errno.EINVAL;
-  const view = viewOf(records);
-  const infos: LineInfo[] = [];
+  const lines = linesOf(blob, records);
   let prev = 0;
   let s = 0;
   for (let i = 0; i < count; i++) {
@@ -201,14 +233,10 @@ function checkBtfLine(env: VerifierEnv, blob: BtfBlob, records: InfoRecords): nu
       verbose(env, "nonzero tailing record in line_info");
       return -Errno.E2BIG;
     }
-    const insnOff = view.getUint32(at, true);
-    const fileNameOff = view.getUint32(at + 4, true);
-    const lineCol = view.getUint32(at + 12, true);
+    const insnOff = u32(bytes, at);
     const err = checkLine(env, i, insnOff, prev);
     if (err !== 0) return err;
-    const line = stringOrNull(blob, view.getUint32(at + 8, true));
-    const file = stringOrNull(blob, fileNameOff);
-    if (line === null || file === null) {
+    if (lines[i] === null) {
       verbose(env, `Invalid line_info[${i}].line_off or .file_name_off\n`);
       return -Errno.EINVAL;
     }
@@ -222,21 +250,13 @@ function checkBtfLine(env: VerifierEnv, blob: BtfBlob, records: InfoRecords): nu
         return -Errno.EINVAL;
       }
     }
-    infos.push({
-      insnOff,
-      file,
-      fileNameOff,
-      line,
-      lineNum: lineCol >>> LINE_NUM_SHIFT,
-      lineCol: lineCol & ((1 << LINE_NUM_SHIFT) - 1),
-    });
     prev = insnOff;
   }
   if (s !== env.subprogCnt) {
     verbose(env, `missing bpf_line_info for ${env.subprogCnt - s} funcs starting from func#${s}\n`);
     return -Errno.EINVAL;
   }
-  env.lineInfos = infos;
+  env.lineInfos = lines as readonly LineInfo[];
   return 0;
 }
 

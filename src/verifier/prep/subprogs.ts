@@ -3,7 +3,7 @@ import { BPF_ABS, BPF_CALL, BPF_EXIT, BPF_IND, BPF_JA, BPF_JMP, BPF_JMP32, BPF_L
 import { Errno } from "../../kernel/errno.js";
 import { helperByName } from "../../kernel/helpers/index.js";
 import { Limit } from "../../kernel/limits.js";
-import { type SubprogInfo, Unsupported, type VerifierEnv, verbose } from "../env.js";
+import { SubprogInfo, Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { bpfHelperCall, bpfJmpOffset, bpfPseudoCall, bpfPseudoFunc, bpfPseudoKfuncCall } from "../kinds/insn.js";
 import { BPF_LOG_LEVEL2 } from "../log.js";
 import { findSubprog } from "../state/subprog.js";
@@ -12,36 +12,6 @@ import { hasExceptionCallback } from "./btf-info.js";
 /* Where the program's functions begin and end. */
 
 const FUNC_TAIL_CALL = helperByName("tail_call")!;
-
-function newSubprog(start: number): SubprogInfo {
-  return {
-    start,
-    linfoIdx: 0,
-    postorderStart: 0,
-    exitIdx: 0,
-    stackDepth: 0,
-    fastcallStackOff: 0,
-    hasTailCall: false,
-    tailCallReachable: false,
-    hasLdAbs: false,
-    isCb: false,
-    isAsyncCb: false,
-    isExceptionCb: false,
-    argsCached: false,
-    keepFastcallStack: false,
-    changesPktData: false,
-    mightSleep: false,
-    argCnt: 0,
-    args: [],
-    name: "",
-    isGlobal: false,
-    btfFuncId: 0,
-    privStackMode: 0,
-    removed: false,
-    called: false,
-    unreliable: false,
-  };
-}
 
 /** A function begins at `off`: its index, or a negative errno. Mirrors add_subprog(). */
 function addSubprog(env: VerifierEnv, off: number): number {
@@ -57,7 +27,7 @@ function addSubprog(env: VerifierEnv, off: number): number {
   }
   let at = env.subprogCnt;
   while (at > 0 && env.subprogs[at - 1]!.start > off) at--;
-  env.subprogs.splice(at, 0, newSubprog(off));
+  env.subprogs.splice(at, 0, new SubprogInfo(off));
   env.subprogCnt++;
   return env.subprogCnt - 1;
 }
@@ -79,7 +49,7 @@ export function addSubprogAndKfunc(env: VerifierEnv): number {
     if (ret < 0) return ret;
   }
   if (hasExceptionCallback(env)) throw new Unsupported(0, "exception callback");
-  env.subprogs[env.subprogCnt] = newSubprog(insns.len);
+  env.subprogs[env.subprogCnt] = new SubprogInfo(insns.len);
   if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
     for (let i = 0; i < env.subprogCnt; i++) verbose(env, `func#${i} @${env.subprogs[i]!.start}\n`);
   }

@@ -9,6 +9,7 @@ import { initFuncState, markDynptrRegRaw, markRegKnownZero, markRegUnknown } fro
 import { R_ID, R_TYPE, R_U0, regAt } from "../state/reg.js";
 import { subprogIsGlobal, subprogName } from "../state/subprog.js";
 import { allocState, freeState, type VerifierState } from "../state/vstate.js";
+import { freeExplored, initExplored } from "../track/explored.js";
 import { BPF_MAIN_FUNC } from "../track/worklist.js";
 import { doCheck } from "./do-check.js";
 import { freeBackedges } from "./propagate.js";
@@ -27,14 +28,14 @@ function freeList(head: VerifierState | null): void {
 export function freeStates(env: VerifierEnv): void {
   if (env.curState !== null) freeState(env.curState);
   env.curState = null;
-  for (const elem of env.stack) freeState(elem.st);
-  env.stack.length = 0;
+  for (let elem = env.stack.pop(); elem !== undefined; elem = env.stack.pop()) freeState(elem.st);
   freeList(env.freeList);
   env.freeList = null;
-  for (const visits of env.sccInfo) for (const visit of visits ?? []) freeBackedges(visit);
-  env.sccInfo = [];
-  for (const head of env.exploredStates) freeList(head ?? null);
-  env.exploredStates = [];
+  if (env.sccInfo.length !== 0) {
+    for (const visits of env.sccInfo) for (const visit of visits ?? []) freeBackedges(visit);
+    env.sccInfo = [];
+  }
+  freeExplored(env, freeList);
 }
 
 /** Gives R1–R5 of a global function what its prototype says. */
@@ -85,6 +86,7 @@ function doCheckCommon(env: VerifierEnv, subprog: number): number {
   state.inSleepable = env.sleepable;
   state.frame[0] = frame;
   env.curState = state;
+  initExplored(env);
   initFuncState(env, frame, BPF_MAIN_FUNC, 0, subprog);
   state.firstInsnIdx = env.subprogs[subprog]!.start;
   state.lastInsnIdx = -1;

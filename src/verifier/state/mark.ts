@@ -115,13 +115,27 @@ export function markPtrNotNullReg(env: VerifierEnv, mem: Int32Array, o: number):
   }
 }
 
+/** Registers never written, without and with CAP_BPF. */
+const notInit: (Int32Array | undefined)[] = [];
+
+function notInitRegs(env: VerifierEnv): Int32Array {
+  const which = env.bpfCapable ? 1 : 0;
+  let mem = notInit[which];
+  if (mem === undefined) {
+    mem = new Int32Array(MAX_BPF_REG * REG_WORDS);
+    for (let i = 0; i < MAX_BPF_REG; i++) {
+      markRegNotInit(env, mem, i);
+      mem[regAt(i) + R_SUBREG_DEF] = DEF_NOT_SUBREG;
+    }
+    notInit[which] = mem;
+  }
+  return mem;
+}
+
 /** Mirrors init_reg_state(). */
 export function initRegState(env: VerifierEnv, state: FuncState): void {
   const mem = state.mem;
-  for (let i = 0; i < MAX_BPF_REG; i++) {
-    markRegNotInit(env, mem, i);
-    mem[regAt(i) + R_SUBREG_DEF] = DEF_NOT_SUBREG;
-  }
+  mem.set(notInitRegs(env));
   const fp = regAt(R10);
   mem[fp + R_TYPE] = RegType.PTR_TO_STACK;
   markRegKnownZeroRaw(mem, fp);

@@ -23,23 +23,25 @@ export const LIVE_MUST_WRITE_ACC = 4;
 export const LIVE_BEFORE = 6;
 
 /** Stack marks of one function reached by one chain of calls. Mirrors struct func_instance. */
-export interface FuncInstance {
-  /** Call instructions leading here, then the function's first instruction. */
-  readonly callsites: readonly number[];
+export class FuncInstance {
+  /** Call instructions leading here, then the function's first instruction. What lies behind `curframe` is stale. */
+  readonly callsites: number[] = [];
   /** First instruction of the function of each frame. */
-  readonly spStarts: readonly number[];
+  readonly spStarts: number[] = [];
   /** Depth: index of the last of both arrays. */
-  readonly curframe: number;
+  curframe = 0;
+  /** First instruction of the function: the last of `spStarts`. */
+  start = 0;
   /** Instructions of the function. */
-  readonly insnCnt: number;
-  updated: boolean;
-  mustWriteDropped: boolean;
+  insnCnt = 0;
+  updated = false;
+  mustWriteDropped = false;
   /** By frame: LIVE_WORDS words per instruction of the function, null until a mark is made. */
-  readonly frames: (Int32Array | null)[];
+  readonly frames: (Int32Array | null)[] = [null, null, null, null, null, null, null, null];
   /** By instruction of the function: whether its must-write mask was set once. */
-  readonly mustWriteSet: Uint8Array;
+  mustWriteSet = new Uint8Array(64);
   /** No instruction of the function stands in a loop. */
-  readonly acyclic: boolean;
+  acyclic = false;
 }
 
 const writeMasks = new Int32Array(16);

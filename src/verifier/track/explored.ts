@@ -4,6 +4,32 @@ import type { VerifierState } from "../state/vstate.js";
 
 /* The lists of states that were visited, newest first, by a hash of instruction and call site. */
 
+/** Kept from one verification to the next: all null in between. */
+const table: (VerifierState | null)[] = [];
+const MAX_KEPT = 65536;
+
+/** Lists that hold a state, or held one. */
+const used: number[] = [];
+
+/** Makes an empty list for every instruction. */
+export function initExplored(env: VerifierEnv): void {
+  const { len } = env.insns;
+  if (len > MAX_KEPT) {
+    env.exploredStates = new Array<VerifierState | null>(len).fill(null);
+    return;
+  }
+  while (table.length < len) table.push(null);
+  env.exploredStates = table;
+}
+
+/** Empties every list, handing its states to `free`. */
+export function freeExplored(env: VerifierEnv, free: (head: VerifierState | null) => void): void {
+  for (let bucket = used.pop(); bucket !== undefined; bucket = used.pop()) {
+    free(env.exploredStates[bucket] ?? null);
+    env.exploredStates[bucket] = null;
+  }
+}
+
 /** The list for instruction `idx` in the current frame. Mirrors explored_state(). */
 export function exploredState(env: VerifierEnv, idx: number): number {
   return ((idx ^ env.cur().cur().callsite) >>> 0) % env.insns.len;
@@ -12,6 +38,7 @@ export function exploredState(env: VerifierEnv, idx: number): number {
 /** Puts a state at the head of a list. */
 export function addExplored(env: VerifierEnv, bucket: number, st: VerifierState): void {
   const head = env.exploredStates[bucket] ?? null;
+  if (head === null) used.push(bucket);
   st.prev = null;
   st.next = head;
   if (head !== null) head.prev = st;

@@ -4,7 +4,7 @@ import { verbose } from "../env.js";
 import { BPF_LOG_LEVEL2 } from "../log.js";
 import { bpfFindContainingSubprog } from "../state/subprog.js";
 import {
-  type FuncInstance,
+  FuncInstance,
   LIVE_BEFORE,
   LIVE_MAY_READ,
   LIVE_MUST_WRITE,
@@ -28,6 +28,8 @@ function sameCallsites(a: FuncInstance, callsites: readonly number[], curframe: 
   return true;
 }
 
+/** Instances that earlier verifications used. */
+const spareInstances: FuncInstance[] = [];
 const chainCallsites: number[] = [];
 const chainStarts: number[] = [];
 
@@ -49,17 +51,19 @@ function lookupByChain(
   }
   const subprog = bpfFindContainingSubprog(env, spStarts[curframe]!);
   const insnCnt = env.subprogs[subprog + 1]!.start - env.subprogs[subprog]!.start;
-  const instance: FuncInstance = {
-    callsites: callsites.slice(0, curframe + 1),
-    spStarts: spStarts.slice(0, curframe + 1),
-    curframe,
-    insnCnt,
-    updated: false,
-    mustWriteDropped: false,
-    frames: new Array<Int32Array | null>(curframe + 1).fill(null),
-    mustWriteSet: new Uint8Array(insnCnt),
-    acyclic: isAcyclic(env, env.subprogs[subprog]!.start, insnCnt),
-  };
+  const instance = spareInstances.pop() ?? new FuncInstance();
+  for (let i = 0; i <= curframe; i++) {
+    instance.callsites[i] = callsites[i]!;
+    instance.spStarts[i] = spStarts[i]!;
+  }
+  instance.curframe = curframe;
+  instance.start = spStarts[curframe]!;
+  instance.insnCnt = insnCnt;
+  instance.updated = false;
+  instance.mustWriteDropped = false;
+  if (instance.mustWriteSet.length < insnCnt) instance.mustWriteSet = new Uint8Array(insnCnt);
+  else instance.mustWriteSet.fill(0, 0, insnCnt);
+  instance.acyclic = isAcyclic(env, env.subprogs[subprog]!.start, insnCnt);
   instances.push(instance);
   return instance;
 }
@@ -76,6 +80,8 @@ function lookupInstance(env: VerifierEnv, st: VerifierState, frameno: number): F
 /** Arrays of masks that earlier verifications used. */
 const spareMasks: Int32Array[] = [];
 const SPARE_LIMIT = 64;
+/** Longer arrays are not kept. */
+const MAX_KEPT_INSNS = 65536;
 
 function takeMasks(words: number): Int32Array {
   const spare = spareMasks.pop();
@@ -85,16 +91,20 @@ function takeMasks(words: number): Int32Array {
 
 /** Keeps the arrays for the next verification. Mirrors bpf_stack_liveness_free(). */
 export function bpfStackLivenessFree(env: VerifierEnv): void {
-  for (const instance of env.liveness.instances) {
-    for (const masks of instance.frames) {
-      if (masks !== null && spareMasks.length < SPARE_LIMIT) spareMasks.push(masks);
+  const { instances } = env.liveness;
+  for (let instance = instances.pop(); instance !== undefined; instance = instances.pop()) {
+    const kept = instance.insnCnt <= MAX_KEPT_INSNS;
+    for (let frame = 0; frame <= instance.curframe; frame++) {
+      const masks = instance.frames[frame]!;
+      if (masks !== null && kept && spareMasks.length < SPARE_LIMIT) spareMasks.push(masks);
+      instance.frames[frame] = null;
     }
+    if (kept && spareInstances.length < SPARE_LIMIT) spareInstances.push(instance);
   }
-  env.liveness.instances.length = 0;
 }
 
 function relativeIdx(instance: FuncInstance, insnIdx: number): number {
-  return insnIdx - instance.spStarts[instance.curframe]!;
+  return insnIdx - instance.start;
 }
 
 function allocFrameMasks(instance: FuncInstance, frame: number): Int32Array {
@@ -199,7 +209,7 @@ export function bpfCommitStackWriteMarks(env: VerifierEnv): number {
 }
 
 function fmtCallchain(instance: FuncInstance): string {
-  return `(${instance.callsites.join(",")})`;
+  return `(${instance.callsites.slice(0, instance.curframe + 1).join(",")})`;
 }
 
 function logMaskChange(
@@ -232,7 +242,7 @@ function updateInsnLogged(env: VerifierEnv, instance: FuncInstance, frame: numbe
   const jump = env.succJump[insnIdx]!;
   if (next < 0 && jump < 0) return false;
   const masks = instance.frames[frame]!;
-  const start = instance.spStarts[instance.curframe]!;
+  const { start } = instance;
   const at = (insnIdx - start) * LIVE_WORDS;
   let afterLo = 0;
   let afterHi = 0;
@@ -341,11 +351,11 @@ function resetMustWriteAcc(instance: FuncInstance): void {
 /** Spreads the marks until nothing changes. Mirrors update_instance(). */
 function updateInstance(env: VerifierEnv, instance: FuncInstance): void {
   if (instance.mustWriteDropped) resetMustWriteAcc(instance);
-  const subprog = bpfFindContainingSubprog(env, instance.spStarts[instance.curframe]!);
+  const subprog = bpfFindContainingSubprog(env, instance.start);
   const poStart = env.subprogs[subprog]!.postorderStart;
   const poEnd = env.subprogs[subprog + 1]!.postorderStart;
   const logged = (env.log.level & BPF_LOG_LEVEL2) !== 0;
-  const start = instance.spStarts[instance.curframe]!;
+  const { start } = instance;
   let cnt = 0;
   let changed: boolean;
   do {
