@@ -18,6 +18,9 @@ export const ExitCode = {
   BUG: 70,
 } as const;
 
+/** Characters gathered before they are written. */
+const PART_SIZE = 1 << 16;
+
 /** Writes everything, also when a pipe is non-blocking and full; a reader that left is no error. */
 function writeAll(fd: number, text: string): void {
   const bytes = new TextEncoder().encode(text);
@@ -36,6 +39,18 @@ function writeAll(fd: number, text: string): void {
 /** One line of result on standard output. */
 export function print(line: string): void {
   writeAll(1, `${line}\n`);
+}
+
+/** One line of result that is made piece by piece. */
+export function printParts(parts: Iterable<string>): void {
+  let text = "";
+  for (const part of parts) {
+    text += part;
+    if (text.length < PART_SIZE) continue;
+    writeAll(1, text);
+    text = "";
+  }
+  writeAll(1, `${text}\n`);
 }
 
 /** One line about the work on standard error. */

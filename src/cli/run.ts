@@ -15,7 +15,7 @@ import { writeObjectFile } from "./build.js";
 import { readInput, stemOf } from "./input.js";
 import { colors, ExitCode, note, print } from "./output.js";
 import type { LoadedSource } from "./source.js";
-import { timedVerify, verdictLine } from "./verify.js";
+import { timedVerify, verdictLine } from "./verdict.js";
 
 /** Options of `run`. */
 export interface RunOptions {
@@ -40,7 +40,7 @@ function verifyAll(resolved: ResolvedObject, logLevel: number): boolean {
       if (logLevel === 0) verdict = timedVerify(load, 1);
     }
     if (verdict.result.log !== "") note(verdict.result.log.trimEnd());
-    note(verdictLine(name, load, verdict));
+    note(verdictLine(name, load.insns.length, verdict));
   }
   return accepted;
 }

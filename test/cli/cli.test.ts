@@ -294,3 +294,41 @@ t.test("records go out and come back with the same verdict", needsBpf(), (t) => 
   t.equal(ours.total_states, kernel.total_states);
   t.end();
 });
+
+t.test("records are answered line by line", (t) => {
+  const recorded = readFileSync(join(root, "test/fixtures/verifier/recorded.jsonl"), "utf8").trimEnd().split("\n");
+  const some = recorded.slice(0, 40);
+  const records = some.map((line) => JSON.parse(line));
+  const typed = { ...records[0], id: "attaches", attach_prog: { name: "p" } };
+  const lines = [...some, "{", "", JSON.stringify({ ...records[1], insns: "zz" }), JSON.stringify(typed), some[0]!];
+  const file = source("mixed.jsonl", lines.join("\n"));
+  const { status, stdout } = bpfsmith("verify", "--records", file, "--json", "--log", "2");
+  t.equal(status, 1);
+  const answers = stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  t.equal(answers.length, lines.length - 1, "one for each but the empty line");
+  for (const [i, { id, kernel }] of records.entries()) {
+    const { verdict, errno, insns_processed } = answers[i];
+    t.equal(answers[i].id, id);
+    if (verdict === "unsupported") continue;
+    t.same([verdict, errno], [kernel.errno === 0 ? "accepted" : "rejected", kernel.errno], id);
+    t.equal(insns_processed, kernel.insns_processed, id);
+    t.equal(answers[i].log.split("\n").length, kernel.log.split("\n").length, id);
+  }
+  t.same(Object.keys(answers[0]), [
+    ...["id", "verdict", "errno", "log", "insns_processed", "max_states_per_insn", "total_states", "peak_states"],
+    ...["mark_read", "time_us", "log_true_size"],
+  ]);
+  const [broken, wrong, attaches, again] = answers.slice(some.length);
+  t.match(broken, { id: null, line: 41, error: /no JSON/ });
+  t.match(wrong, { id: records[1].id, line: 43, error: /hexadecimal/ });
+  t.match(attaches, { id: "attaches", verdict: "unsupported", construct: { insn: 0, what: /another program/ } });
+  t.equal(again.id, records[0].id, "what is malformed stops nothing");
+
+  const lines2 = bpfsmith("verify", "--records", source("one.jsonl", some[0]!), "--json").stdout.trimEnd().split("\n");
+  t.equal(JSON.parse(lines2[0]!).log, "", "no log unless asked for");
+  failsWith(t, bpfsmith("verify", "--records", "missing.jsonl"), 1, /missing\.jsonl: no such file/);
+  t.end();
+});

@@ -159,7 +159,9 @@ export function judge({ id, load, kernel }: LoadRecord, options: JudgeOptions = 
   options.onVerified?.();
   const sameOutcome = result.verdict === (kernel.errno === 0 ? "accepted" : "rejected");
   const sameErrno = result.errno === kernel.errno;
-  const sameMessage = (overflowed && kernel.errno === 0) || sameLine(lastMessage(result.log), lastMessage(kernel.log));
+  const sameMessage =
+    (overflowed && kernel.errno === 0) ||
+    sameLine(lastMessage(result.log), lastMessage(options.wholeLog ?? kernel.log));
   const difference = overflowed ? null : compareLogs(options.wholeLog ?? kernel.log, result.log);
   const { stats } = kernel;
   const sameCounters = stats === null ? null : COUNTERS.every((name) => stats[name] === result.stats[name]);
