@@ -17,6 +17,8 @@ export interface KernelSwitches {
   readonly exceptions: boolean;
   /** Arena pointers (addr_space_cast). */
   readonly arena: boolean;
+  /** Sign-extending loads from an arena. */
+  readonly arenaSignExtend: boolean;
   /** Per-CPU address instructions, on which inlined helpers rest. */
   readonly percpuInsn: boolean;
   /** load_acquire and store_release. */
@@ -60,6 +62,7 @@ export const linux618: KernelProfile = {
     timedMayGoto: true,
     exceptions: true,
     arena: true,
+    arenaSignExtend: true,
     percpuInsn: true,
     loadAcquireStoreRelease: true,
   },
@@ -75,6 +78,7 @@ export const linux612: KernelProfile = {
     ...linux618.switches,
     privateStack: false,
     timedMayGoto: false,
+    arenaSignExtend: false,
     loadAcquireStoreRelease: false,
   },
   helpers: helpers612,

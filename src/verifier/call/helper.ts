@@ -52,8 +52,21 @@ function findHelper(env: VerifierEnv, funcId: number): HelperProto | number {
     verbose(env, "cannot call GPL-restricted function from non-GPL compatible program\n");
     return -Errno.EINVAL;
   }
-  if (fn.allowed !== null) throw new Unsupported(env.insnIdx, `${funcText(funcId)}, allowed by attach target`);
+  if (fn.allowed !== null && !allowedAtTarget(env, funcId)) {
+    verbose(env, "helper call is not allowed in probe\n");
+    return -Errno.EINVAL;
+  }
   return checkMaySleep(env, fn);
+}
+
+/**
+ * Whether the function or hook that the program attaches to lets it call the helper: those that have none never do.
+ * Mirrors `fn->allowed()`: bpf_d_path_allowed(), bpf_sk_storage_tracing_allowed().
+ */
+function allowedAtTarget(env: VerifierEnv, funcId: number): boolean {
+  const { progType } = env.load;
+  if (progType !== ProgType.TRACING && progType !== ProgType.LSM) return false;
+  throw new Unsupported(env.insnIdx, `${funcText(funcId)}, allowed by attach target`);
 }
 
 /** A helper that sleeps needs a context that may. */

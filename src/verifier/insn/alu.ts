@@ -197,7 +197,7 @@ function checkAddrSpaceCast(env: VerifierEnv, imm: number): number {
     verbose(env, "addr_space_cast insn can only convert between address space 1 and 0\n");
     return -Errno.EINVAL;
   }
-  if (!env.maps.some((map) => map.load.type === MapType.ARENA)) {
+  if (!env.usedMaps.some((map) => map.load.type === MapType.ARENA)) {
     verbose(env, "addr_space_cast insn can only be used in a program that has an associated arena\n");
     return -Errno.EINVAL;
   }

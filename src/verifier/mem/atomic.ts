@@ -23,8 +23,17 @@ import { regTypeStr } from "../state/print.js";
 import { checkLoadMem, checkMemAccess, checkStoreReg } from "./access.js";
 import { saveAuxPtrType } from "./aux-type.js";
 
-/** Whether atomics go through the register's kind of pointer; x86-64 can do all of them in an arena. Mirrors atomic_ptr_type_ok(). */
+/**
+ * Whether x86-64's JIT can do the atomic in an arena: those that it makes a loop of have nowhere to catch the fault.
+ * Mirrors bpf_jit_supports_insn().
+ */
+function jitSupportsInArena(imm: number): boolean {
+  return imm !== (BPF_AND | BPF_FETCH) && imm !== (BPF_OR | BPF_FETCH) && imm !== (BPF_XOR | BPF_FETCH);
+}
+
+/** Whether atomics go through the register's kind of pointer. Mirrors atomic_ptr_type_ok(). */
 function atomicPtrTypeOk(env: VerifierEnv, regno: number): boolean {
+  if (isArenaReg(env, regno)) return jitSupportsInArena(env.insns.imm[env.insnIdx]!);
   return !isCtxReg(env, regno) && !isPktReg(env, regno) && !isFlowKeyReg(env, regno) && !isSkReg(env, regno);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-import { BPF_CALL, BPF_JMP } from "../../asm/opcode.js";
+import { BPF_CALL, BPF_JMP, BPF_LDX, BPF_MEMSX } from "../../asm/opcode.js";
 import { RegType } from "../../kernel/bpf-types.js";
 import { isBpfTcpSockUpperHalf } from "../../kernel/ctx/sock.js";
 import { Errno } from "../../kernel/errno.js";
@@ -47,17 +47,28 @@ export function removeDeadSubprogs(env: VerifierEnv): number {
   return 0;
 }
 
+function isSignedLoad(code: number): boolean {
+  return (code & 0xe7) === (BPF_LDX | BPF_MEMSX);
+}
+
 /**
- * Two fields of struct bpf_tcp_sock are 8 bytes long; a read of their upper half passes the check of the access, but
- * nothing translates it. Mirrors the one failure of convert_ctx_accesses() that a program can bring about.
+ * Accesses that pass the check but that nothing translates: reads of the upper half of the two 8-byte fields of struct
+ * bpf_tcp_sock, and on JITs that cannot do them, sign-extending loads from an arena. Mirrors the failures of
+ * convert_ctx_accesses() that a program can bring about.
  */
 export function convertCtxAccesses(env: VerifierEnv): number {
   const { insns, aux } = env;
   for (let i = 0; i < insns.len; i++) {
-    if (aux.ptrType[i] !== RegType.PTR_TO_TCP_SOCK || aux.seen[i] === 0 || !isBpfTcpSockUpperHalf(insns.off[i]!))
-      continue;
-    verbose(env, "verifier bug: error during ctx access conversion (0)\n");
-    return -Errno.EFAULT;
+    const type = aux.ptrType[i];
+    if (aux.seen[i] === 0) continue;
+    if (type === RegType.PTR_TO_TCP_SOCK && isBpfTcpSockUpperHalf(insns.off[i]!)) {
+      verbose(env, "verifier bug: error during ctx access conversion (0)\n");
+      return -Errno.EFAULT;
+    }
+    if (type === RegType.PTR_TO_ARENA && isSignedLoad(insns.code[i]!) && !env.switches.arenaSignExtend) {
+      verbose(env, "sign extending loads from arena are not supported yet\n");
+      return -Errno.EOPNOTSUPP;
+    }
   }
   return 0;
 }

@@ -67,7 +67,15 @@ function addUsedMap(env: VerifierEnv, map: VerifierMap, insn: number): number {
   return 0;
 }
 
-/** An address inside a map's value: only arrays of one element have a fixed one. Mirrors map_direct_value_addr(). */
+function refuseDirectValue(env: VerifierEnv, err: number, valueSize: number, off: number): number {
+  verbose(env, `invalid access to map value pointer, value_size=${valueSize} off=${off}\n`);
+  return err;
+}
+
+/** Bytes of a page, which an arena counts its size in. */
+const ARENA_PAGE = 4096;
+
+/** An address inside a map's value: arenas and arrays of one element have a fixed one. Mirrors map_direct_value_addr(). */
 function checkDirectValue(env: VerifierEnv, i: number, map: VerifierMap): number {
   const off = env.insns.imm[i + 1]! >>> 0;
   const { type, maxEntries, valueSize } = map.load;
@@ -75,15 +83,17 @@ function checkDirectValue(env: VerifierEnv, i: number, map: VerifierMap): number
     verbose(env, `direct value offset of ${off} is not allowed\n`);
     return -Errno.EINVAL;
   }
+  if (type === MapType.ARENA) {
+    if (off > maxEntries * ARENA_PAGE) return refuseDirectValue(env, -Errno.ERANGE, valueSize, off);
+    env.aux.mapOff[i] = off;
+    return 0;
+  }
   if (type !== MapType.ARRAY) {
     verbose(env, "no direct value access support for this map type\n");
     return -Errno.EINVAL;
   }
   const err = maxEntries !== 1 ? -Errno.ENOTSUPP : off >= valueSize ? -Errno.EINVAL : 0;
-  if (err !== 0) {
-    verbose(env, `invalid access to map value pointer, value_size=${valueSize} off=${off}\n`);
-    return err;
-  }
+  if (err !== 0) return refuseDirectValue(env, err, valueSize, off);
   env.aux.mapOff[i] = off;
   return 0;
 }

@@ -73,9 +73,25 @@ export function checkMapProgCompatibility(env: VerifierEnv, map: VerifierMap, in
     verbose(env, "Sleepable programs can only use array, hash, ringbuf and local storage maps\n");
     return -Errno.EINVAL;
   }
-  if (mapType === MapType.ARENA) throw new Unsupported(insn, "arena map");
   if (mapType === MapType.CGROUP_STORAGE || mapType === MapType.PERCPU_CGROUP_STORAGE)
     return addCgroupStorage(env, map);
+  return mapType === MapType.ARENA ? addArena(env, map, insn) : 0;
+}
+
+/**
+ * A program has one arena, whose place in user space is known. Part of check_map_prog_compatibility().
+ * @throws Unsupported when the creator of the map gave it no address: then mmap() did or did not
+ */
+function addArena(env: VerifierEnv, map: VerifierMap, insn: number): number {
+  if (env.usedMaps.some((m) => m.load.type === MapType.ARENA)) {
+    verbose(env, "Only one arena per program\n");
+    return -Errno.EBUSY;
+  }
+  if (!env.allowPtrLeaks || !env.bpfCapable) {
+    verbose(env, "CAP_BPF and CAP_PERFMON are required to use arena\n");
+    return -Errno.EPERM;
+  }
+  if (map.load.extra === 0n) throw new Unsupported(insn, "arena whose address mmap() chose");
   return 0;
 }
 

@@ -3,6 +3,7 @@ import { disasmInsn } from "../../asm/disasm.js";
 import type { Insn } from "../../asm/insn.js";
 import { BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE } from "../../asm/opcode.js";
 import { baseType, RegType, TypeFlag } from "../../kernel/bpf-types.js";
+import { MapType } from "../../kernel/uapi.js";
 import { type LineInfo, type VerifierEnv, verbose } from "../env.js";
 import type { FuncState } from "./frame.js";
 import { markVerifierStateClean } from "./mark.js";
@@ -363,6 +364,12 @@ function mapAddress(index: number): bigint {
   return 0xffff000000000000n + BigInt((index - 1) * 0x1000);
 }
 
+/** Where a map's value begins: an arena in user space, at the address that its creator asked for. */
+function valueAddress(env: VerifierEnv, index: number): bigint {
+  const { type, extra } = env.maps[index - 1]!.load;
+  return type === MapType.ARENA ? extra : mapAddress(index);
+}
+
 /** Instruction `i` as the kernel prints it, with a line feed. Mirrors verbose_insn(). */
 export function verboseInsn(env: VerifierEnv, i: number): void {
   if (env.log.level === 0) return;
@@ -373,7 +380,8 @@ export function verboseInsn(env: VerifierEnv, i: number): void {
       const hidden = !env.allowPtrLeaks && (insn.src === BPF_PSEUDO_MAP_FD || insn.src === BPF_PSEUDO_MAP_VALUE);
       if (map === 0 || hidden) return `0x${value.toString(16)}`;
       const isValue = insn.src === BPF_PSEUDO_MAP_VALUE || insn.src === BPF_PSEUDO_MAP_IDX_VALUE;
-      return `0x${(mapAddress(map) + BigInt(isValue ? env.aux.mapOff[i]! : 0)).toString(16)}`;
+      const address = isValue ? valueAddress(env, map) : mapAddress(map);
+      return `0x${(address + BigInt(isValue ? env.aux.mapOff[i]! : 0)).toString(16)}`;
     },
   });
   verbose(env, `${text}\n`);
