@@ -336,6 +336,8 @@ export class VerifierEnv {
   nrCpuIds: number = MAX_NR_CPUS;
 
   insnProcessed = 0;
+  /** Instructions after which it gives up as unsupported. */
+  insnBudget = Number.POSITIVE_INFINITY;
   prevInsnProcessed = 0;
   jmpsProcessed = 0;
   prevJmpsProcessed = 0;

@@ -61,6 +61,11 @@ export interface VerifyOptions {
   readonly nrCpuIds?: number;
   /** Also count how often each instruction was checked. */
   readonly countVisits?: boolean;
+  /**
+   * Instructions to check at most, over all paths: what takes more is `unsupported`. Default: none, which leaves the
+   * kernel's own limit of a million.
+   */
+  readonly insnBudget?: number;
 }
 
 /** The figures of the log's last lines. */
@@ -140,6 +145,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   setup(env, options.profile ?? linux618);
   if (options.countVisits === true) env.visits = new Uint32Array(env.insns.len);
   if (options.nrCpuIds !== undefined) env.nrCpuIds = options.nrCpuIds;
+  if (options.insnBudget !== undefined) env.insnBudget = options.insnBudget;
   let construct: VerifyResult["construct"];
   let ret = 0;
   try {

@@ -255,7 +255,10 @@ function step(env: VerifierEnv): number {
   const state = env.cur();
   const { aux } = env;
   const i = env.insnIdx;
-  if (++env.insnProcessed > Limit.BPF_COMPLEXITY_LIMIT_INSNS) {
+  if (++env.insnProcessed > env.insnBudget) {
+    throw new Unsupported(env.insnIdx, `more than ${env.insnBudget} instructions to check`);
+  }
+  if (env.insnProcessed > Limit.BPF_COMPLEXITY_LIMIT_INSNS) {
     verbose(env, `BPF program is too large. Processed ${env.insnProcessed} insn\n`);
     return -Errno.E2BIG;
   }

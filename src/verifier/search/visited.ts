@@ -62,13 +62,6 @@ function compareWithAncestor(env: VerifierEnv, old: VerifierState, cur: Verifier
   return MISS_IN_LOOP;
 }
 
-/** Compares with a state all of whose paths were found safe. */
-function compareWithExplored(env: VerifierEnv, old: VerifierState, cur: VerifierState): number {
-  const loop = incompleteReadMarks(env, old);
-  if (!statesEqual(env, old, cur, loop ? RANGE_WITHIN : NOT_EXACT)) return MISS;
-  return loop ? HIT_IN_LOOP : HIT;
-}
-
 /** The current state is covered by `old`: what is precise there is wanted on the way here. */
 function takeHit(env: VerifierEnv, old: VerifierState, cur: VerifierState, insnIdx: number, loop: boolean): number {
   old.hitCnt++;
@@ -128,15 +121,23 @@ export function isStateVisited(env: VerifierEnv, insnIdx: number): number {
 
   const bucket = exploredState(env, insnIdx);
   let count = 0;
+  // What one saved state says stays when the next one is an ancestor that calls a callback: so it is in the kernel.
+  let loop = false;
   let next: VerifierState | null;
   for (let old = env.exploredStates[bucket] ?? null; old !== null; old = next) {
     next = old.next;
     count++;
     if (old.insnIdx !== insnIdx) continue;
-    const result =
-      old.branches !== 0 ? compareWithAncestor(env, old, cur, insnIdx) : compareWithExplored(env, old, cur);
+    let result: number;
+    if (old.branches !== 0) result = compareWithAncestor(env, old, cur, insnIdx);
+    else {
+      // All of its paths were found safe.
+      loop = incompleteReadMarks(env, old);
+      result = statesEqual(env, old, cur, loop ? RANGE_WITHIN : NOT_EXACT) ? HIT : MISS;
+    }
     if (result < 0) return result;
-    if (result === HIT || result === HIT_IN_LOOP) return takeHit(env, old, cur, insnIdx, result === HIT_IN_LOOP);
+    if (result === HIT_IN_LOOP) loop = true;
+    if (result === HIT || result === HIT_IN_LOOP) return takeHit(env, old, cur, insnIdx, loop);
     if (result === MISS_IN_LOOP && !force && jmps < 20 && insns < 100) add = false;
     countMiss(env, bucket, old, insnIdx, add);
   }
