@@ -103,7 +103,7 @@ function packetSafe(om: Int32Array, o: number, cm: Int32Array, c: number): boole
 function regsafe(env: VerifierEnv, om: Int32Array, o: number, cm: Int32Array, c: number, exact: number): boolean {
   if (exact === EXACT) return regsExact(om, o, cm, c);
   const type = om[o + R_TYPE]!;
-  if (type === RegType.NOT_INIT && (exact === NOT_EXACT || env.rules.loopsIgnoreDead)) return true;
+  if (type === RegType.NOT_INIT && (exact === NOT_EXACT || cm[c + R_TYPE] === RegType.NOT_INIT)) return true;
   if (type !== cm[c + R_TYPE]) return false;
   switch (baseType(type)) {
     case RegType.SCALAR_VALUE:
