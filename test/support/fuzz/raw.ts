@@ -21,7 +21,7 @@ export const RAW_BLOCK = 2000;
 const SLOW = 1000;
 
 /** Instructions after which a verification is left: the kernel takes its time for such programs too. */
-const BUDGET = 100_000;
+const BUDGET = 20_000;
 
 export interface RawTally {
   cases: number;
@@ -269,7 +269,7 @@ class RawCases {
         continue;
       }
       if (rng.chance(0.25)) delete at[key];
-      else at[key] = rng.chance(0.3) && typeof value === "number" ? this.number() : rng.pick(ABSURD);
+      else at[key] = rng.chance(0.3) && typeof value === "number" ? this.number() : structuredClone(rng.pick(ABSURD));
       return;
     }
   }
