@@ -3,6 +3,7 @@ import { BtfBuilder } from "../../src/btf/builder.js";
 import { writeBtf } from "../../src/btf/write.js";
 import type { InfoRecords, MapLoad } from "../../src/model/load.js";
 import * as k from "../fixtures/verifier/programs/kit.js";
+import { Rng } from "./fuzz/rng.js";
 
 /*
  * Random programs for comparing the mirror with the kernel: mostly sensible, so that paths get long,
@@ -83,8 +84,7 @@ const ctxReads: Readonly<Record<Type, readonly (readonly [Size, number])[]>> = {
   ],
 };
 
-class Generator {
-  private state: number;
+class Generator extends Rng {
   private labels = 0;
   private inFunction = false;
   private readonly risk: number;
@@ -94,28 +94,9 @@ class Generator {
   private kinds: Kind[] = [];
 
   constructor(seed: number) {
-    this.state = Math.imul(seed, 7919);
+    super(Math.imul(seed, 7919));
     this.risk = [0.08, 0.02, 0.004][seed % 3]!;
     this.type = this.pick(types);
-  }
-
-  private random(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  }
-
-  private below(n: number): number {
-    return Math.floor(this.random() * n);
-  }
-
-  private pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)]!;
-  }
-
-  private chance(p: number): boolean {
-    return this.random() < p;
   }
 
   private mistake(): boolean {
