@@ -52,6 +52,8 @@ export interface VerifierRules {
   readonly arrayKeysInBounds: boolean;
   /** A reference may be released in a callback though it was acquired outside, and be held when the callback returns (6.14). */
   readonly sharedReferences: boolean;
+  /** What is still held at an exit is complained of in the same words wherever the program leaves (6.13). */
+  readonly leaksNamed: boolean;
   /** A global function that may sleep must not be called where the program must not (6.15). */
   readonly sleepingGlobals: boolean;
   /** `__arg_untrusted` on arguments of global functions (6.17). */
@@ -64,6 +66,8 @@ export interface VerifierRules {
 
   /* Control flow. */
 
+  /** A work list that overflows is E2BIG whoever filled it, not EFAULT or ENOMEM (6.12's stable series). */
+  readonly overflowTooBig: boolean;
   /** Classic packet loads are refused in whatever a callback calls, too (6.12's stable series). */
   readonly classicLoadsOutsideCallbacks: boolean;
   /** The main function cannot be a callback (6.12's stable series). */
@@ -92,9 +96,11 @@ export const rules618: VerifierRules = {
   readsKeepStack: true,
   arrayKeysInBounds: true,
   sharedReferences: true,
+  leaksNamed: true,
   sleepingGlobals: true,
   untrustedArgs: true,
   speculationFences: true,
+  overflowTooBig: false,
   classicLoadsOutsideCallbacks: false,
   mainIsNoCallback: false,
   fastcallStraightLine: false,
@@ -119,9 +125,11 @@ export const rules612: VerifierRules = {
   readsKeepStack: false,
   arrayKeysInBounds: false,
   sharedReferences: false,
+  leaksNamed: false,
   sleepingGlobals: false,
   untrustedArgs: false,
   speculationFences: false,
+  overflowTooBig: true,
   classicLoadsOutsideCallbacks: true,
   mainIsNoCallback: true,
   fastcallStraightLine: true,

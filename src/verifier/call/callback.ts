@@ -112,7 +112,7 @@ export function pushCallbackCall(env: VerifierEnv, insnIdx: number, subprog: num
     return setState(env, caller, callee, insnIdx);
   }
   const state = pushStack(env, sub.start, insnIdx, false);
-  if (typeof state === "number") return -Errno.ENOMEM;
+  if (typeof state === "number") return env.rules.overflowTooBig ? state : -Errno.ENOMEM;
   const bad = setupFuncEntry(env, subprog, insnIdx, setState, state);
   if (bad !== 0) return bad;
   state.callbackUnrollDepth++;

@@ -93,7 +93,7 @@ function checkMayGoto(env: VerifierEnv, i: number): number {
   const parent = env.cur().parent;
   const prev = parent === null ? null : findPrevEntry(env, parent, i);
   const queued = pushStack(env, i + 1, i, false);
-  if (typeof queued === "number") return -Errno.ENOMEM;
+  if (typeof queued === "number") return env.rules.overflowTooBig ? queued : -Errno.ENOMEM;
   queued.mayGotoDepth++;
   if (prev !== null) widenImpreciseScalars(env, prev, queued);
   env.insnIdx += off[i]!;

@@ -207,7 +207,7 @@ export function sanitizeErr(env: VerifierEnv, i: number, reason: number, offIsDs
       break;
     default:
       verbose(env, `R${dst} could not be pushed for speculative verification, ${what}\n`);
-      return -Errno.ENOMEM;
+      return env.rules.speculationFences ? -Errno.ENOMEM : -Errno.EACCES;
   }
   return -Errno.EACCES;
 }

@@ -2,6 +2,8 @@
 
 /** enum bpf_access_type. */
 export const BPF_READ = 1;
+/** As a write, but named after the helper that does it: where kernels do not tell what a helper does. */
+export const BPF_INDIRECT = 3;
 export const BPF_WRITE = 2;
 
 /** enum bpf_access_src: by an instruction, or by a helper. */

@@ -3,7 +3,7 @@ import { BPF_B } from "../../asm/opcode.js";
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
 import { Unsupported, type VerifierEnv, verbose } from "../env.js";
-import { ACCESS_HELPER, BPF_READ, BPF_WRITE, type CallArgMeta } from "../kinds/access.js";
+import { ACCESS_HELPER, BPF_INDIRECT, BPF_READ, BPF_WRITE, type CallArgMeta } from "../kinds/access.js";
 import { baseType, registerIsNull, typeIsRdonlyMem, typeMayBeNull, varOffIsConst } from "../kinds/reg-type.js";
 import { toS64 } from "../num/u64.js";
 import { convertsCtxAccess } from "../progtype/ctx-access.js";
@@ -88,7 +88,7 @@ export function checkHelperMemAccess(
       if (typeIsRdonlyMem(type) && accessType === BPF_WRITE) return cannotWrite(env, regno, type);
       return checkBufferAccess(env, mem, o, regno, off, accessSize);
     case PTR_TO_STACK: {
-      const stackType = env.rules.readsKeepStack ? accessType : BPF_WRITE;
+      const stackType = env.rules.readsKeepStack ? accessType : BPF_INDIRECT;
       return checkStackRangeInitialized(env, regno, off, accessSize, zeroSizeAllowed, stackType, meta);
     }
     case PTR_TO_BTF_ID:

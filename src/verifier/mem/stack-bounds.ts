@@ -2,7 +2,7 @@
 import { Errno } from "../../kernel/errno.js";
 import { Limit } from "../../kernel/limits.js";
 import { type VerifierEnv, verbose } from "../env.js";
-import { BPF_READ, BPF_WRITE } from "../kinds/access.js";
+import { BPF_INDIRECT, BPF_READ } from "../kinds/access.js";
 import { varOffIsConst } from "../kinds/reg-type.js";
 import { type FuncState, mustFrame } from "../state/frame.js";
 import { growStackState } from "../state/mark.js";
@@ -25,7 +25,7 @@ function s64(lo: number, hi: number): number {
 
 /** Mirrors check_stack_slot_within_bounds(). */
 function checkStackSlotWithinBounds(env: VerifierEnv, off: number, state: FuncState, type: number): number {
-  const min = type === BPF_WRITE || env.allowUninitStack ? -MAX_BPF_STACK : -state.allocatedStack;
+  const min = type !== BPF_READ || env.allowUninitStack ? -MAX_BPF_STACK : -state.allocatedStack;
   return off < min || off > -1 ? -Errno.EACCES : 0;
 }
 
@@ -78,5 +78,6 @@ export function checkStackAccessWithinBounds(
 }
 
 function accessWord(type: number): string {
+  if (type === BPF_INDIRECT) return " indirect access to";
   return type === BPF_READ ? " read from" : " write to";
 }

@@ -2,7 +2,7 @@
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
 import { type VerifierEnv, verbose } from "../env.js";
-import { BPF_WRITE, type CallArgMeta } from "../kinds/access.js";
+import { BPF_INDIRECT, BPF_READ, type CallArgMeta } from "../kinds/access.js";
 import { getSpi, isSpilledReg, scrubSpilledSlot, varOffIsConst } from "../kinds/reg-type.js";
 import { markRegUnknownRaw } from "../num/bounds.js";
 import type { FuncState } from "../state/frame.js";
@@ -89,7 +89,11 @@ export function checkStackRangeInitialized(
     max = min;
   } else {
     if (!env.bypassSpecV1) {
-      verbose(env, `R${regno} variable offset stack access prohibited for !root, var_off=${varOffStr(regs, o)}\n`);
+      const how = type === BPF_INDIRECT ? " indirect" : "";
+      verbose(
+        env,
+        `R${regno}${how} variable offset stack access prohibited for !root, var_off=${varOffStr(regs, o)}\n`,
+      );
       return -Errno.EACCES;
     }
     raw = false;
@@ -104,7 +108,7 @@ export function checkStackRangeInitialized(
     meta!.regno = regno;
     return 0;
   }
-  return touchRange(env, state, regno, min, max + accessSize, accessSize, type === BPF_WRITE);
+  return touchRange(env, state, regno, min, max + accessSize, accessSize, type);
 }
 
 function touchRange(
@@ -114,9 +118,10 @@ function touchRange(
   min: number,
   end: number,
   accessSize: number,
-  clobber: boolean,
+  type: number,
 ): number {
   const o = regAt(regno);
+  const how = type === BPF_INDIRECT ? " indirect" : "";
   for (let i = min; i < end; i++) {
     const slot = -i - 1;
     if (state.allocatedStack <= slot) {
@@ -124,11 +129,12 @@ function touchRange(
       return -Errno.EFAULT;
     }
     const regs = env.cur().cur().mem;
-    if (!touchByte(env, state.mem, slot, clobber)) {
+    if (!touchByte(env, state.mem, slot, type !== BPF_READ)) {
       if (varOffIsConst(regs, o)) {
-        verbose(env, `invalid read from stack R${regno} off ${min}+${i - min} size ${accessSize}\n`);
+        verbose(env, `invalid${how} read from stack R${regno} off ${min}+${i - min} size ${accessSize}\n`);
       } else {
-        verbose(env, `invalid read from stack R${regno} var_off ${varOffStr(regs, o)}+${i - min} size ${accessSize}\n`);
+        const off = varOffStr(regs, o);
+        verbose(env, `invalid${how} read from stack R${regno} var_off ${off}+${i - min} size ${accessSize}\n`);
       }
       return -Errno.EACCES;
     }

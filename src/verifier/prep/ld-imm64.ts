@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { isKnownOpcode } from "../../asm/isa.js";
 import {
+  BPF_ATOMIC,
+  BPF_B,
+  BPF_H,
   BPF_LDX,
   BPF_MEM,
   BPF_MEMSX,
@@ -11,6 +14,7 @@ import {
   BPF_PSEUDO_MAP_IDX,
   BPF_PSEUDO_MAP_IDX_VALUE,
   BPF_PSEUDO_MAP_VALUE,
+  BPF_STX,
 } from "../../asm/opcode.js";
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
@@ -127,6 +131,11 @@ function resolveLdimm64(env: VerifierEnv, i: number): number {
   return isValue ? checkDirectValue(env, i, map) : 0;
 }
 
+/** Atomics of bytes and half words, of which there are load_acquire and store_release only. */
+function isNarrowAtomic(code: number): boolean {
+  return code === (BPF_STX | BPF_ATOMIC | BPF_B) || code === (BPF_STX | BPF_ATOMIC | BPF_H);
+}
+
 /** Mirrors resolve_pseudo_ldimm64(). */
 export function resolvePseudoLdimm64(env: VerifierEnv): number {
   const { insns } = env;
@@ -143,7 +152,7 @@ export function resolvePseudoLdimm64(env: VerifierEnv): number {
       const err = resolveLdimm64(env, i);
       if (err !== 0) return err;
       i++;
-    } else if (known[code] === 0) {
+    } else if (known[code] === 0 || (isNarrowAtomic(code) && !env.switches.loadAcquireStoreRelease)) {
       verbose(env, `unknown opcode ${code.toString(16).padStart(2, "0")}\n`);
       return -Errno.EINVAL;
     }

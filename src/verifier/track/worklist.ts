@@ -25,7 +25,7 @@ export function pushStack(
   if (speculative) st.speculative = true;
   if (env.stack.length > Limit.BPF_COMPLEXITY_LIMIT_JMP_SEQ) {
     verbose(env, `The sequence of ${env.stack.length} jumps is too complex.\n`);
-    return -Errno.EFAULT;
+    return env.rules.overflowTooBig ? -Errno.E2BIG : -Errno.EFAULT;
   }
   if (st.parent !== null) st.parent.branches++;
   return st;
@@ -43,7 +43,7 @@ export function pushAsyncCb(
   env.stack.push({ st, insnIdx, prevInsnIdx, logPos: env.log.endPos });
   if (env.stack.length > Limit.BPF_COMPLEXITY_LIMIT_JMP_SEQ) {
     verbose(env, `The sequence of ${env.stack.length} jumps is too complex for async cb.\n`);
-    return -Errno.EFAULT;
+    return env.rules.overflowTooBig ? -Errno.E2BIG : -Errno.EFAULT;
   }
   st.branches = 1;
   st.inSleepable = isSleepable;
