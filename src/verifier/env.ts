@@ -321,6 +321,8 @@ export class VerifierEnv {
   passCnt = 0;
   seenDirectWrite = false;
   seenException = false;
+  /** The function that handles exceptions, 0 for none. */
+  exceptionCallbackSubprog = 0;
   /** End of the last byte of the context that the program touches. */
   maxCtxOffset = 0;
   exploreAluLimits = false;

@@ -144,27 +144,67 @@ function checkBtfFunc(env: VerifierEnv, btf: Btf, records: InfoRecords): number 
   return 0;
 }
 
-const handlers = new WeakMap<Btf, ReadonlySet<number>>();
+const HANDLER_TAG = "exception_callback:";
+const handlers = new WeakMap<Btf, ReadonlyMap<number, readonly string[]>>();
 
-/** Functions that a tag gives a handler of exceptions. */
-function functionsWithHandler(btf: Btf): ReadonlySet<number> {
-  let ids = handlers.get(btf);
-  if (ids === undefined) {
-    const tagged = new Set<number>();
+/** Of each function that tags give handlers of exceptions: their names. */
+function handlersByFunction(btf: Btf): ReadonlyMap<number, readonly string[]> {
+  let known = handlers.get(btf);
+  if (known === undefined) {
+    const found = new Map<number, string[]>();
     for (const type of btf.types) {
-      if (type.kind === "declTag" && type.name.startsWith("exception_callback:")) tagged.add(type.type);
+      if (type.kind !== "declTag" || type.componentIdx !== -1 || !type.name.startsWith(HANDLER_TAG)) continue;
+      const name = type.name.slice(HANDLER_TAG.length);
+      found.set(type.type, [...(found.get(type.type) ?? []), name]);
     }
-    ids = tagged;
-    handlers.set(btf, ids);
+    known = found;
+    handlers.set(btf, known);
   }
-  return ids;
+  return known;
 }
 
-/** Whether the main function names a handler of exceptions. Mirrors bpf_find_exception_callback_insn_off() up to the search. */
-export function hasExceptionCallback(env: VerifierEnv): boolean {
+/**
+ * The first instruction of the function that the main function names as its handler of exceptions, 0 when it names none,
+ * or a negative errno. Mirrors bpf_find_exception_callback_insn_off().
+ */
+export function findExceptionCallback(env: VerifierEnv): number {
   const { funcInfo } = env.load;
-  if (env.progBtf === null || !hasRecords(funcInfo)) return false;
-  return functionsWithHandler(env.progBtf).has(u32(funcInfo.bytes, 4));
+  const btf = env.progBtf;
+  if (btf === null || !hasRecords(funcInfo)) return 0;
+  const names = handlersByFunction(btf).get(u32(funcInfo.bytes, 4));
+  if (names === undefined) return 0;
+  if (names.length > 1) {
+    verbose(env, "multiple exception callback tags for main subprog\n");
+    return -Errno.EEXIST;
+  }
+  const name = names[0]!;
+  const id = btf.types.findIndex((type) => type.kind === "func" && type.name === name);
+  const func = btf.types[id];
+  if (func?.kind !== "func") {
+    verbose(env, `exception callback '${name}' could not be found in BTF\n`);
+    return -Errno.ENOENT;
+  }
+  if (func.linkage !== "global") {
+    verbose(env, `exception callback '${name}' must have global linkage\n`);
+    return -Errno.EINVAL;
+  }
+  return handlerStart(env, funcInfo, id);
+}
+
+/** Where func_info says that function `id` begins; the last of its records counts. */
+function handlerStart(env: VerifierEnv, { bytes, recSize, count }: InfoRecords, id: number): number {
+  let start = 0;
+  for (let at = 0; at < count * recSize; at += recSize) {
+    if (u32(bytes, at + 4) !== id) continue;
+    start = u32(bytes, at);
+    if (start === 0) {
+      verbose(env, "invalid exception callback insn_off in func_info: 0\n");
+      start = -Errno.EINVAL;
+    }
+  }
+  if (start !== 0) return start;
+  verbose(env, "exception callback type id not found in func_info\n");
+  return -Errno.EINVAL;
 }
 
 function stringOrNull(blob: BtfBlob, offset: number): string | null {

@@ -162,12 +162,10 @@ function checkAllExplored(env: VerifierEnv): number {
   return 0;
 }
 
-/** Mirrors check_cfg(). */
-export function checkCfg(env: VerifierEnv): number {
-  insnState.reset(env.insns.len);
-  insnStack.reset(env.insns.len);
-  insnState.bytes[0] = DISCOVERED;
-  insnStack.ints[0] = 0;
+/** Explores all that an instruction leads to. */
+function walkFrom(env: VerifierEnv, start: number): number {
+  insnState.bytes[start] = DISCOVERED;
+  insnStack.ints[0] = start;
   curStack = 1;
   while (curStack > 0) {
     const t = insnStack.ints[curStack - 1]!;
@@ -178,5 +176,17 @@ export function checkCfg(env: VerifierEnv): number {
       curStack--;
     }
   }
-  return checkAllExplored(env);
+  return 0;
+}
+
+/** Mirrors check_cfg(). */
+export function checkCfg(env: VerifierEnv): number {
+  insnState.reset(env.insns.len);
+  insnStack.reset(env.insns.len);
+  let err = walkFrom(env, 0);
+  if (err !== 0) return err;
+  // Nothing leads to the handler of exceptions but exceptions.
+  const handler = env.exceptionCallbackSubprog === 0 ? 0 : env.subprogs[env.exceptionCallbackSubprog]!.start;
+  if (handler !== 0 && insnState.bytes[handler] !== EXPLORED) err = walkFrom(env, handler);
+  return err !== 0 ? err : checkAllExplored(env);
 }

@@ -16,6 +16,9 @@ const PRIV_STACK_ADAPTIVE = 2;
 /** Bytes from which a stack of its own pays. */
 const PRIV_STACK_MIN_SIZE = 64;
 
+/** No errno. */
+const AT_END = -0x10000;
+
 /** As the JIT lays frames out. Mirrors round_up_stack_depth(). */
 function roundUp(depth: number): number {
   return (depth + 15) & ~15;
@@ -94,7 +97,10 @@ class DepthWalk {
     return -Errno.EACCES;
   }
 
-  /** The next function called from instruction `i` on, with where to return to remembered; -1 at the function's end. */
+  /**
+   * The next function called from instruction `i` on, with where to return to remembered; AT_END at the
+   * function's end, or a negative errno.
+   */
   private nextCallee(i: number, idx: number): number {
     const { insns, subprogs } = this.env;
     for (; i < subprogs[idx + 1]!.start; i++) {
@@ -105,9 +111,26 @@ class DepthWalk {
       if (subprogs[callee]!.isAsyncCb && !isCall) continue;
       this.retInsn.push(i + 1);
       this.retProg.push(idx);
+      if (subprogs[callee]!.isExceptionCb) {
+        verbose(this.env, `insn ${i} cannot call exception cb directly`);
+        return -Errno.EINVAL;
+      }
       return callee;
     }
-    return -1;
+    return AT_END;
+  }
+
+  /** Every caller on the way can come to a tail call. */
+  private markTailCalls(): number {
+    for (const caller of this.retProg) {
+      const subprog = this.env.subprogs[caller]!;
+      if (subprog.isExceptionCb) {
+        verbose(this.env, "cannot tail call within exception cb\n");
+        return -Errno.EINVAL;
+      }
+      subprog.tailCallReachable = true;
+    }
+    return 0;
   }
 
   /** Mirrors check_max_stack_depth_subprog(). */
@@ -130,7 +153,9 @@ class DepthWalk {
         err = this.enter(idx);
         continue;
       }
-      if (this.tailCallReachable) for (const p of this.retProg) env.subprogs[p]!.tailCallReachable = true;
+      if (callee !== AT_END) return callee;
+      if (this.tailCallReachable) err = this.markTailCalls();
+      if (err !== 0) return err;
       if (this.retProg.length === 0) return 0;
       if (env.subprogs[idx]!.privStackMode !== PRIV_STACK_ADAPTIVE) {
         this.depth -= roundUp(env.subprogs[idx]!.stackDepth);

@@ -7,7 +7,7 @@ import { SubprogInfo, Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { bpfHelperCall, bpfJmpOffset, bpfPseudoCall, bpfPseudoFunc, bpfPseudoKfuncCall } from "../kinds/insn.js";
 import { BPF_LOG_LEVEL2 } from "../log.js";
 import { findSubprog } from "../state/subprog.js";
-import { hasExceptionCallback } from "./btf-info.js";
+import { findExceptionCallback } from "./btf-info.js";
 
 /* Where the program's functions begin and end. */
 
@@ -32,6 +32,21 @@ function addSubprog(env: VerifierEnv, off: number): number {
   return env.subprogCnt - 1;
 }
 
+/** The handler of exceptions is a function whether it is called or not, and counts as a callback that runs later. */
+function addExceptionCallback(env: VerifierEnv): number {
+  const start = findExceptionCallback(env);
+  if (start <= 0) return start;
+  const err = addSubprog(env, start);
+  if (err < 0) return err;
+  const index = findSubprog(env, start);
+  const subprog = env.subprogs[index]!;
+  env.exceptionCallbackSubprog = index;
+  subprog.isCb = true;
+  subprog.isAsyncCb = true;
+  subprog.isExceptionCb = true;
+  return 0;
+}
+
 /** Finds the functions by the calls and address loads that name them. Mirrors add_subprog_and_kfunc(). */
 export function addSubprogAndKfunc(env: VerifierEnv): number {
   const { insns } = env;
@@ -48,7 +63,8 @@ export function addSubprogAndKfunc(env: VerifierEnv): number {
     const ret = addSubprog(env, i + insns.imm[i]! + 1);
     if (ret < 0) return ret;
   }
-  if (hasExceptionCallback(env)) throw new Unsupported(0, "exception callback");
+  const handlerErr = addExceptionCallback(env);
+  if (handlerErr < 0) return handlerErr;
   env.subprogs[env.subprogCnt] = new SubprogInfo(insns.len);
   if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
     for (let i = 0; i < env.subprogCnt; i++) verbose(env, `func#${i} @${env.subprogs[i]!.start}\n`);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { R1 } from "../../asm/opcode.js";
 import { ArgType, baseType, DynptrType, RegType, TypeFlag } from "../../kernel/bpf-types.js";
+import { Errno } from "../../kernel/errno.js";
 import { btfPrepareFuncArgs, hasFuncInfo } from "../call/func-args.js";
 import { Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { BPF_LOG_LEVEL, BPF_LOG_LEVEL2 } from "../log.js";
-import { allocFrame } from "../state/frame.js";
+import { allocFrame, type FuncState } from "../state/frame.js";
 import { initFuncState, markDynptrRegRaw, markRegKnownZero, markRegUnknown } from "../state/mark.js";
 import { R_ID, R_TYPE, R_U0, regAt } from "../state/reg.js";
 import { subprogIsGlobal, subprogName } from "../state/subprog.js";
@@ -64,6 +65,15 @@ function setupArgs(env: VerifierEnv, subprog: number, mem: Int32Array): number {
   return 0;
 }
 
+/** A handler of exceptions ends the program: it returns what the program may. */
+function setupExceptionCallback(env: VerifierEnv, subprog: number, frame: FuncState): number {
+  const { argCnt, args } = env.subprogs[subprog]!;
+  frame.inExceptionCallbackFn = true;
+  if (argCnt === 1 && args[0]!.argType === ArgType.ANYTHING) return 0;
+  verbose(env, "exception cb only supports single integer argument\n");
+  return -Errno.EINVAL;
+}
+
 /** The context in R1; where there is BTF it must say so too, or its word is not taken. */
 function setupMain(env: VerifierEnv, mem: Int32Array): void {
   const sub = env.subprogs[0]!;
@@ -95,6 +105,7 @@ function doCheckCommon(env: VerifierEnv, subprog: number): number {
   if (subprog !== 0) {
     if (env.log.level !== 0) verbose(env, `Validating ${subprogName(env, subprog)}() func#${subprog}...\n`);
     ret = btfPrepareFuncArgs(env, subprog);
+    if (ret === 0 && env.subprogs[subprog]!.isExceptionCb) ret = setupExceptionCallback(env, subprog, frame);
     if (ret === 0) ret = setupArgs(env, subprog, frame.mem);
   } else {
     setupMain(env, frame.mem);
@@ -114,6 +125,7 @@ export function doCheckMain(env: VerifierEnv): number {
 /** Explores every global function that something called, until none is left. Mirrors do_check_subprogs(). */
 export function doCheckSubprogs(env: VerifierEnv): number {
   if (!hasFuncInfo(env)) return 0;
+  if (env.exceptionCallbackSubprog !== 0) env.subprogs[env.exceptionCallbackSubprog]!.called = true;
   const verified = new Set<number>();
   for (let found = true; found; ) {
     found = false;
