@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Btf } from "../btf/types.js";
-import type { HelperFacts } from "../kernel/helpers/index.js";
+import type { HelperFacts, HelperProto } from "../kernel/helpers/index.js";
 import { type KernelSwitches, linux618 } from "../kernel/profile.js";
 import type { VerifierRules } from "../kernel/rules.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
@@ -332,6 +332,8 @@ export class VerifierEnv {
   rules: VerifierRules = linux618.rules;
   /** The helpers that the release knows. */
   helpers: HelperFacts = linux618.helpers;
+  /** Their prototypes for this program, as far as asked for; see kinds/helper-proto.ts. */
+  helperProtos: (HelperProto | number | undefined)[] | null = null;
   /** How often each instruction was checked, when somebody asked. */
   visits: Uint32Array | null = null;
   /** CPUs of the machine: the result of bpf_get_smp_processor_id() stays below (nr_cpu_ids). */

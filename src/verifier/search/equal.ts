@@ -8,6 +8,7 @@ import type { FuncState } from "../state/frame.js";
 import { checkIds, checkScalarIds, resetIdmapScratch } from "../state/ids.js";
 import {
   BPF_ADD_CONST,
+  MAX_BPF_REG,
   R_FRAMENO,
   R_ID,
   R_OFF,
@@ -176,8 +177,34 @@ function slotSafe(env: VerifierEnv, om: Int32Array, o: number, cm: Int32Array, c
   }
 }
 
-/** One slot of the explored stack; `has` tells whether the current stack has it too. */
+/* Words of slot types: four bytes that are all the same. */
+const ALL_SPILL = STACK_SPILL * 0x01010101;
+const ALL_ZERO = STACK_ZERO * 0x01010101;
+
+/**
+ * One slot of the explored stack; `has` tells whether the current stack has it too. What most slots hold is decided
+ * at a glance.
+ */
 function stackSlotSafe(
+  env: VerifierEnv,
+  om: Int32Array,
+  cm: Int32Array,
+  o: number,
+  has: boolean,
+  exact: number,
+): boolean {
+  const lo = om[o + R_SLOT_LO]!;
+  const hi = om[o + R_SLOT_HI]!;
+  if (exact === NOT_EXACT && env.allowUninitStack && ((lo | hi) & ~(STACK_MISC * 0x01010101)) === 0) return true;
+  if (has && lo === hi && lo === cm[o + R_SLOT_LO] && lo === cm[o + R_SLOT_HI]) {
+    if (lo === ALL_SPILL) return regsafe(env, om, o, cm, o, exact);
+    if (lo === ALL_ZERO || lo === 0) return true;
+  }
+  return mixedSlotSafe(env, om, cm, o, has, exact);
+}
+
+/** Byte by byte. */
+function mixedSlotSafe(
   env: VerifierEnv,
   om: Int32Array,
   cm: Int32Array,
@@ -210,16 +237,17 @@ function stackSlotSafe(
   return true;
 }
 
-/** Mirrors stacksafe(). */
-function stacksafe(env: VerifierEnv, old: FuncState, cur: FuncState, exact: number): boolean {
-  const om = old.mem;
-  const cm = cur.mem;
-  for (let spi = 0; spi < old.allocatedStack >> 3; spi++) {
-    const o = slotAt(spi);
-    if (exact === NOT_EXACT && (om[o + R_SLOT_LO]! | om[o + R_SLOT_HI]!) === 0) continue;
-    if (!stackSlotSafe(env, om, cm, o, spi < cur.allocatedStack >> 3, exact)) return false;
-  }
-  return true;
+function frameSlotSafe(env: VerifierEnv, old: FuncState, cur: FuncState, spi: number, exact: number): boolean {
+  const o = slotAt(spi);
+  if (exact === NOT_EXACT && (old.mem[o + R_SLOT_LO]! | old.mem[o + R_SLOT_HI]!) === 0) return true;
+  return stackSlotSafe(env, old.mem, cur.mem, o, spi < cur.allocatedStack >> 3, exact);
+}
+
+/** The first slot that is not covered, -1 when all are. Mirrors stacksafe(). */
+function unsafeSlot(env: VerifierEnv, old: FuncState, cur: FuncState, exact: number): number {
+  const slots = old.allocatedStack >> 3;
+  for (let spi = 0; spi < slots; spi++) if (!frameSlotSafe(env, old, cur, spi, exact)) return spi;
+  return -1;
 }
 
 /** Mirrors refsafe(). */
@@ -244,21 +272,42 @@ function refsafe(old: VerifierState, cur: VerifierState): boolean {
   return true;
 }
 
-/** Mirrors func_states_equal(). */
-function funcStatesEqual(env: VerifierEnv, old: FuncState, cur: FuncState, insnIdx: number, exact: number): boolean {
-  if (old.callbackDepth > cur.callbackDepth) return false;
+/** Where the frames differ: a register, or 11 + a stack slot; -1 nowhere. Mirrors func_states_equal(). */
+function framesDifferAt(env: VerifierEnv, old: FuncState, cur: FuncState, insnIdx: number, exact: number): number {
   const live = exact === NOT_EXACT || env.rules.loopsIgnoreDead ? env.aux.liveRegsBefore[insnIdx]! : -1;
-  for (let i = 0; i < 11; i++) {
+  for (let i = 0; i < MAX_BPF_REG; i++) {
     if (((live >> i) & 1) === 0) continue;
     const o = regAt(i);
-    if (!regsafe(env, old.mem, o, cur.mem, o, exact)) return false;
+    if (!regsafe(env, old.mem, o, cur.mem, o, exact)) return i;
   }
-  return stacksafe(env, old, cur, exact);
+  const spi = unsafeSlot(env, old, cur, exact);
+  return spi < 0 ? -1 : MAX_BPF_REG + spi;
+}
+
+/* Where two states differed: frame * PLACES + register, or + 11 + stack slot. */
+const PLACES = 128;
+
+/** Whether the states are sure to differ at a place at which they did before: most often it is a loop's counter. */
+function differAt(env: VerifierEnv, old: VerifierState, cur: VerifierState, place: number, exact: number): boolean {
+  const fr = (place / PLACES) | 0;
+  if (fr > old.curframe) return false;
+  const oldFrame = old.frame[fr]!;
+  const curFrame = cur.frame[fr]!;
+  const i = place % PLACES;
+  const o = regAt(i);
+  resetIdmapScratch(env);
+  if (i < MAX_BPF_REG) {
+    const live = exact === NOT_EXACT || env.rules.loopsIgnoreDead ? env.aux.liveRegsBefore[frameInsnIdx(old, fr)]! : -1;
+    return ((live >> i) & 1) !== 0 && !regsafe(env, oldFrame.mem, o, curFrame.mem, o, exact);
+  }
+  const spi = i - MAX_BPF_REG;
+  return spi < oldFrame.allocatedStack >> 3 && !frameSlotSafe(env, oldFrame, curFrame, spi, exact);
 }
 
 /** Mirrors states_equal(). */
 export function statesEqual(env: VerifierEnv, old: VerifierState, cur: VerifierState, exact: number): boolean {
   if (old.curframe !== cur.curframe) return false;
+  if (old.differedAt >= 0 && differAt(env, old, cur, old.differedAt, exact)) return false;
   resetIdmapScratch(env);
   // What a simulated misprediction led to proves nothing for real execution.
   if (old.speculative && !cur.speculative) return false;
@@ -268,7 +317,12 @@ export function statesEqual(env: VerifierEnv, old: VerifierState, cur: VerifierS
     const oldFrame = old.frame[i]!;
     const curFrame = cur.frame[i]!;
     if (oldFrame.callsite !== curFrame.callsite) return false;
-    if (!funcStatesEqual(env, oldFrame, curFrame, frameInsnIdx(old, i), exact)) return false;
+    if (oldFrame.callbackDepth > curFrame.callbackDepth) return false;
+    const place = framesDifferAt(env, oldFrame, curFrame, frameInsnIdx(old, i), exact);
+    if (place >= 0) {
+      old.differedAt = i * PLACES + place;
+      return false;
+    }
   }
   return true;
 }

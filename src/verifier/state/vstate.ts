@@ -59,6 +59,8 @@ export class VerifierState {
   missCnt = 0;
   hitCnt = 0;
   inFreeList = false;
+  /** Where a state compared with this one differed last, -1 for nowhere; see search/equal.ts. */
+  differedAt = -1;
 
   /** The frame being executed. */
   cur(): FuncState {
@@ -154,6 +156,7 @@ export function freeState(state: VerifierState): void {
   state.missCnt = 0;
   state.hitCnt = 0;
   state.inFreeList = false;
+  state.differedAt = -1;
   if (free.length < POOL_LIMIT) free.push(state);
 }
 

@@ -32,7 +32,7 @@ export function freeExplored(env: VerifierEnv, free: (head: VerifierState | null
 
 /** The list for instruction `idx` in the current frame. Mirrors explored_state(). */
 export function exploredState(env: VerifierEnv, idx: number): number {
-  return ((idx ^ env.cur().cur().callsite) >>> 0) % env.insns.len;
+  return ((idx ^ env.cur().cur().callsite) >>> 0) % (env.insns.len >>> 0);
 }
 
 /** Puts a state at the head of a list. */
