@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
+import { readFileSync } from "node:fs";
 import t from "tap";
+import { FAULTS } from "../../scripts/fuzz/faults.js";
 import { Campaign } from "../support/fuzz/campaign.js";
 import { putTogether, takeApart } from "../support/fuzz/edit.js";
 import { ALL_CAPABILITIES, randomProgram } from "../support/fuzz/generate.js";
@@ -60,5 +62,15 @@ t.test("minimising keeps what is interesting and little else", (t) => {
   const small = new Minimiser(has).run(randomProgram(4711));
   t.equal(small.insns.length, 8);
   t.equal(small.insns[0], 0x85);
+  t.end();
+});
+
+t.test("every mistake that the fuzzer's strength is shown with can be planted", (t) => {
+  for (const { what, file, from, to } of FAULTS) {
+    const text = readFileSync(new URL(`../../src/verifier/${file}`, import.meta.url), "utf8");
+    t.equal(text.split(from).length - 1, 1, `"${what}" has one place in ${file}`);
+    t.not(from, to);
+  }
+  t.equal(FAULTS.length, 20);
   t.end();
 });

@@ -13,6 +13,8 @@ const BIG: readonly bigint[] = [
   -1n,
   0x7fff_ffff_ffff_ffffn,
   -0x8000_0000_0000_0000n,
+  -0x8000_0000_0000_0000n,
+  -16n,
   0xffff_ffffn,
   0x1_0000_0000n,
   0x8000_0000n,
@@ -90,6 +92,31 @@ export function unary(g: Gen): void {
   else if (make === 1) g.emit(asm.neg32(dst));
   else g.emit([asm.toLe, asm.toBe, asm.bswap][make - 2]!(dst, bits));
   g.set(dst, { kind: "scalar" });
+}
+
+/** Small ranges next to the numbers at which they wrap, added, subtracted, multiplied. */
+export function edge(g: Gen): void {
+  const { rng } = g;
+  const from = g.reg("scalar");
+  if (from < 0) return;
+  const small = g.target(from);
+  const big = g.target(from, small);
+  if (small > 9 || big > 9) return;
+  g.emit(asm.mov64Reg(small, from), asm.alu64Imm("and", small, rng.pick([1, 3, 15, 255, 0x7fff_ffff])));
+  g.emit(asm.ldImm64(big, rng.pick(BIG)));
+  const wide = rng.chance(0.7);
+  const reg = wide ? asm.alu64Reg : asm.alu32Reg;
+  g.emit(reg(rng.pick(["or", "add", "xor", "sub"] as const), small, big));
+  for (let i = 1 + rng.below(2); i > 0; i--) {
+    const [dst, src] = rng.pick([
+      [small, small],
+      [small, big],
+      [big, small],
+    ] as const);
+    g.emit(reg(rng.pick(["add", "add", "sub", "mul", "and", "xor"] as const), dst, src));
+  }
+  g.set(small, { kind: "scalar" });
+  g.set(big, { kind: "scalar" });
 }
 
 /** A comparison that jumps to the label. */

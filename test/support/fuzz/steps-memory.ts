@@ -4,7 +4,7 @@ import type { SizeName } from "../../../src/asm/ops.js";
 import type { CtxField } from "../../../src/kernel/ctx/index.js";
 import { ProgType } from "../../../src/kernel/uapi.js";
 import { BYTES, type Gen, NONE, type Reg, SCALAR } from "./gen.js";
-import { bound } from "./steps-alu.js";
+import { bound, compare } from "./steps-alu.js";
 import { maps } from "./world.js";
 
 /* Stack, map values and other memory, context, packets. */
@@ -48,6 +48,10 @@ export function spillFill(g: Gen): void {
 function offsetIn(g: Gen, { size = 8, special }: Reg, bytes: number): number {
   if (g.mistake()) return g.rng.pick([size, size - 1, -1, -8, 3, 512]);
   if (size < bytes) return 0;
+  if (special !== undefined && g.rng.chance(0.12)) {
+    const before = special[0] - bytes + g.rng.below(2);
+    return g.rng.chance(0.5) ? Math.max(0, before) : special[0] + special[1] - g.rng.below(2);
+  }
   for (let tries = 0; tries < 8; tries++) {
     const off = g.rng.chance(0.1) ? g.rng.below(size - bytes + 1) : bytes * g.rng.below(Math.floor(size / bytes));
     if (special === undefined || off + bytes <= special[0] || off >= special[0] + special[1]) return off;
@@ -107,6 +111,44 @@ export function variableAccess(g: Gen): void {
     g.set(pointer, NONE);
   });
   g.bind(out);
+}
+
+/** A pointer that two paths make differently, used behind the place where they meet. */
+export function joinedPointer(g: Gen): void {
+  const ptr = g.reg("value", "record", "mem", "fp");
+  const from = g.reg("scalar");
+  const condition = g.reg("scalar");
+  if (ptr < 0 || from < 0 || condition < 0) return;
+  const content = g.regs[ptr]!;
+  const room = content.kind === "fp" ? 32 : (content.size ?? 8);
+  const index = g.target(ptr, from);
+  const pointer = g.target(ptr, from, index);
+  if (index > 9 || pointer > 9) return;
+  const other = g.label();
+  const meet = g.label();
+  const make = (): void => {
+    const most = g.rng.pick([room >> 1, room >> 2, room, 1]);
+    const mask = 2 ** Math.floor(Math.log2(Math.max(1, most))) - 1;
+    g.emit(asm.mov64Reg(pointer, ptr), asm.mov64Reg(index, from));
+    if (content.kind === "fp") g.emit(asm.alu64Imm("add", pointer, -room));
+    const way = g.rng.below(4);
+    if (way === 0) g.emit(asm.alu64Imm("add", pointer, g.rng.pick([0, 1, 4, 8])));
+    else if (way < 3 || mask === 0) g.emit(asm.alu64Imm("and", index, mask), asm.alu64Reg("add", pointer, index));
+    else g.emit(asm.mov64Imm(index, g.rng.below(mask + 1)), asm.alu64Reg("add", pointer, index));
+  };
+  if (content.kind === "fp") for (let at = 8; at <= room; at += 8) g.emit(asm.stImm("dw", 10, -at, 0));
+  compare(g, condition, other);
+  make();
+  g.lead(asm.ja(0), meet);
+  g.bind(other);
+  make();
+  g.bind(meet);
+  const size = g.rng.pick(["b", "b", "h", "w"] as const);
+  const dst = g.target();
+  g.emit(asm.ldx(size, dst, pointer, g.rng.pick([0, 0, 1, room >> 2, room >> 1])));
+  g.set(index, SCALAR);
+  g.set(pointer, NONE);
+  g.set(dst, SCALAR);
 }
 
 /** A pointer into the stack at a variable offset, used in place or by a helper. */
