@@ -8,6 +8,10 @@ import { BPF_READ, BPF_WRITE } from "../kinds/access.js";
 import type { InsnAccessAux } from "./access-aux.js";
 import { sockFilterIsValidAccess } from "./sock.js";
 
+/* Offsets in struct bpf_nf_ctx. */
+const NF_CTX_STATE = 0;
+const NF_CTX_SKB = 8;
+
 /** Whether a naturally aligned access of `size` bytes at `off` suits the field. */
 function fits(field: CtxField, off: number, size: number, sizes: CtxSizes): boolean {
   const end = field.offset + field.size * field.count;
@@ -72,6 +76,7 @@ export function isValidAccess(env: VerifierEnv, off: number, size: number, type:
   if (progType === ProgType.TRACEPOINT) return tpProgIsValidAccess(off, size, type);
   if (progType === ProgType.CGROUP_SOCK) return sockFilterIsValidAccess(env, off, size, type, info);
   if (progType === ProgType.RAW_TRACEPOINT_WRITABLE) return rawTpWritableIsValidAccess(env, off, size, type, info);
+  if (progType === ProgType.NETFILTER) return nfIsValidAccess(env, off, size, type);
   const layout = ctxLayout(progType);
   if (layout === undefined) throw new Unsupported(env.insnIdx, `context access of program type ${progType}`);
   if (progType === ProgType.CGROUP_SKB && cgroupSkbNeedsCap(env, layout, off, type)) return false;
@@ -85,6 +90,15 @@ export function isValidAccess(env: VerifierEnv, off: number, size: number, type:
 function tpProgIsValidAccess(off: number, size: number, type: number): boolean {
   const outside = (off >= 0 && off < 8) || off >= Limit.PERF_MAX_TRACE_SIZE;
   return !outside && type === BPF_READ && off % size === 0;
+}
+
+/**
+ * Two pointers to kernel objects. Mirrors nf_is_valid_access().
+ * @throws Unsupported for what may be read
+ */
+function nfIsValidAccess(env: VerifierEnv, off: number, size: number, type: number): boolean {
+  if (type !== BPF_READ || size !== 8 || (off !== NF_CTX_STATE && off !== NF_CTX_SKB)) return false;
+  throw new Unsupported(env.insnIdx, "kernel object in the context of a netfilter program");
 }
 
 /** The first argument is the tracepoint's writable buffer. Mirrors raw_tp_writable_prog_is_valid_access(). */
