@@ -14,9 +14,9 @@ import { acquireLockState, findLockState, releaseLockState } from "../state/refs
 import { R_ID, R_OFF, R_TYPE, R_U1, R_VAL_HI, R_VAL_LO, regAt } from "../state/reg.js";
 import { REF_TYPE_LOCK } from "../state/vstate.js";
 
-/** Offset of the map value's only field of this kind, -1 when it has none. */
+/** Offset of the map value's field of this kind, the last where nested structs hold several; -1 when it has none. */
 function fieldOffset(map: VerifierMap, kind: BtfFieldKind): number {
-  return map.record?.fields.find((field) => field.kind === kind)?.offset ?? -1;
+  return map.record?.fields.findLast((field) => field.kind === kind)?.offset ?? -1;
 }
 
 /** `val + reg->off` of a register whose variable offset is known. */
