@@ -19,6 +19,7 @@
  *   --timings        the mirror's time, and its slowest programs
  *   --profile X.Y    mirror this release (default: that of the record, if there is a profile for it)
  *   --cpus N         CPUs of the machine that recorded (default: of this one)
+ *   --vmlinux FILE   the kernel's BTF (default: vmlinux.btf beside the records, else the running kernel's)
  *   --known FILE     another file of known disagreements
  *   --jobs N         processes (default: one per core)
  *   --timeout S      seconds that a record may take (default 900)
@@ -53,6 +54,7 @@ function commandLine() {
       timings: { type: "boolean", default: false },
       profile: { type: "string" },
       cpus: { type: "string" },
+      vmlinux: { type: "string" },
       known: { type: "string", default: here("../test/fixtures/parity/known.json") },
       jobs: { type: "string", default: String(availableParallelism()) },
       timeout: { type: "string", default: "900" },
@@ -116,6 +118,7 @@ async function run(directory: string): Promise<number> {
   const settings: Settings = {
     cpus: values.cpus === undefined ? null : positive("cpus", values.cpus),
     profile: values.profile ?? null,
+    vmlinux: values.vmlinux ?? null,
     only: values.only,
     showLogs: values.log,
   };

@@ -17,6 +17,8 @@ export interface Settings {
   readonly cpus: number | null;
   /** Release of the profile, null for that of the record. */
   readonly profile: string | null;
+  /** File with the kernel's types, null for that beside the records or the running kernel's. */
+  readonly vmlinux: string | null;
   /** Records whose id holds this text. */
   readonly only: string;
   readonly showLogs: boolean;

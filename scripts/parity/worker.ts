@@ -16,7 +16,7 @@ import type { FromWorker, Outcome, Settings, ToWorker, Unit } from "./outcome.js
 /** Bytes of a log's text that are compared whole. */
 const MAX_WHOLE_LOG = 256 << 20;
 
-let settings: Settings = { cpus: null, profile: null, only: "", showLogs: false };
+let settings: Settings = { cpus: null, profile: null, vmlinux: null, only: "", showLogs: false };
 
 /** Resolves when the parent has it: what was not yet sent when a process dies is lost. */
 function send(message: FromWorker): Promise<void> {
@@ -46,6 +46,12 @@ function wholeLog(file: string, { logFile, logTruncated, logOverflowed }: Kernel
   if (path === undefined) return undefined;
   const text = gunzipSync(readFileSync(path));
   return text.length < MAX_WHOLE_LOG ? text.toString("utf8") : undefined;
+}
+
+/** The types of the kernel that recorded, where they lie beside the records. */
+function vmlinuxBeside(file: string): string | undefined {
+  const directory = dirname(file);
+  return [directory, join(directory, "..")].map((place) => join(place, "vmlinux.btf")).find(existsSync);
 }
 
 /** The errno alone, where the verifier was not reached. */
@@ -110,6 +116,7 @@ function compare(file: string, record: LoadRecord): Outcome {
     const parity = judge(record, {
       profile,
       cpus: settings.cpus ?? nrCpuIds(),
+      vmlinux: settings.vmlinux ?? vmlinuxBeside(file),
       ...(log === undefined ? {} : { wholeLog: log }),
       onVerified: () => {
         us = Math.round((performance.now() - start) * 1000);

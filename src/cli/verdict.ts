@@ -3,6 +3,7 @@ import { INSN_SIZE } from "../asm/insn.js";
 import { errnoName } from "../kernel/errno.js";
 import type { KernelProfile } from "../kernel/profile.js";
 import { nrCpuIds as thisMachinesCpus } from "../load/cpus.js";
+import { kernelTypes } from "../load/vmlinux.js";
 import type { ProgramLoad } from "../model/load.js";
 import { type VerifyResult, verify } from "../verifier/verify.js";
 import { colors, ExitCode, printParts } from "./output.js";
@@ -14,6 +15,8 @@ export interface VerifyTarget {
   readonly kernel?: KernelProfile;
   /** CPUs of the machine to answer for; default: this one's, unless `kernel` names another. */
   readonly cpus?: number;
+  /** File with the kernel's types; default: the running kernel's, unless `kernel` names another. */
+  readonly vmlinux?: string;
 }
 
 /** A verdict with how long it took. */
@@ -42,10 +45,11 @@ function machineCpus(): number | undefined {
 export function timedVerify(
   load: ProgramLoad,
   logLevel: number,
-  { kernel, cpus, logSize }: VerifyTarget = {},
+  { kernel, cpus, logSize, vmlinux }: VerifyTarget = {},
 ): TimedVerdict {
   const nrCpuIds = cpus ?? (kernel === undefined ? machineCpus() : undefined);
-  const options = { logLevel, logSize, nrCpuIds, profile: kernel };
+  const types = vmlinux !== undefined || kernel === undefined ? kernelTypes(vmlinux) : undefined;
+  const options = { logLevel, logSize, nrCpuIds, profile: kernel, vmlinux: types };
   const start = performance.now();
   const result = verify(load, options);
   return { result, microseconds: Math.round((performance.now() - start) * 1000) };

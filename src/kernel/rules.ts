@@ -58,6 +58,8 @@ export interface VerifierRules {
   readonly sleepingGlobals: boolean;
   /** `__arg_untrusted` on arguments of global functions (6.17). */
   readonly untrustedArgs: boolean;
+  /** A pointer read from a kernel struct that leads to no struct is memory to be read with care, not a number (6.17). */
+  readonly untrustedMemory: boolean;
 
   /* Speculation. */
 
@@ -99,6 +101,7 @@ export const rules618: VerifierRules = {
   leaksNamed: true,
   sleepingGlobals: true,
   untrustedArgs: true,
+  untrustedMemory: true,
   speculationFences: true,
   overflowTooBig: false,
   classicLoadsOutsideCallbacks: false,
@@ -128,6 +131,7 @@ export const rules612: VerifierRules = {
   leaksNamed: false,
   sleepingGlobals: false,
   untrustedArgs: false,
+  untrustedMemory: false,
   speculationFences: false,
   overflowTooBig: true,
   classicLoadsOutsideCallbacks: true,

@@ -10,3 +10,4 @@ export * from "./prepare.js";
 export * from "./session.js";
 export * from "./typed-map.js";
 export * from "./typed-ring.js";
+export * from "./vmlinux.js";

@@ -308,6 +308,8 @@ export class VerifierEnv {
   readonly usedMaps: VerifierMap[] = [];
   /** BTF objects by (index - 1). */
   readonly btfs: Btf[] = [];
+  /** The kernel's own BTF, asked for only by programs that need it; null where there is none. */
+  vmlinux: () => Btf | null = () => null;
   /** The program's own BTF. */
   progBtf: Btf | null = null;
   /** The functions in order of their start; behind them one more that starts at the program's end. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { Btf } from "../btf/types.js";
 import { Errno } from "../kernel/errno.js";
 import { licenseIsGplCompatible } from "../kernel/license.js";
 import { Limit } from "../kernel/limits.js";
@@ -54,6 +55,11 @@ export interface VerifyOptions {
   readonly caps?: Capabilities;
   /** Which kernel to mirror. Default {@link linux618}. */
   readonly profile?: KernelProfile;
+  /**
+   * The kernel's own types (/sys/kernel/btf/vmlinux), asked for when a program's verdict depends on them. Without them
+   * such programs are answered with `unsupported`.
+   */
+  readonly vmlinux?: () => Btf | null;
   /**
    * CPUs that the machine may have (nr_cpu_ids), 1–8192: bpf_get_smp_processor_id() returns less. Default: 8192, which
    * accepts only what every machine does.
@@ -144,6 +150,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   const env = makeEnv(load, options);
   setup(env, options.profile ?? linux618);
   if (options.countVisits === true) env.visits = new Uint32Array(env.insns.len);
+  if (options.vmlinux !== undefined) env.vmlinux = options.vmlinux;
   if (options.nrCpuIds !== undefined) env.nrCpuIds = options.nrCpuIds;
   if (options.insnBudget !== undefined) env.insnBudget = options.insnBudget;
   let construct: VerifyResult["construct"];

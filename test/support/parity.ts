@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { KernelProfile } from "../../src/kernel/profile.js";
 import { nrCpuIds } from "../../src/load/cpus.js";
+import { kernelTypes } from "../../src/load/vmlinux.js";
 import type { KernelAnswer, LoadRecord, VerifierStats } from "../../src/model/record.js";
 import { type VerifyResult, verify } from "../../src/verifier/index.js";
 
@@ -134,6 +135,8 @@ export interface JudgeOptions {
   /** CPUs of the machine that recorded. Default: as many as this one has. */
   readonly cpus?: number;
   readonly profile?: KernelProfile;
+  /** File with the types of the kernel that recorded. Default: those of the running kernel. */
+  readonly vmlinux?: string;
   /** The kernel's whole log at level 2, where the record holds but its ends. */
   readonly wholeLog?: string;
   /** Called when the mirror is done, before the comparison. */
@@ -151,11 +154,11 @@ const COUNTERS = [
 /** Runs the mirror over a record that holds a kernel's answer. */
 export function judge({ id, load, kernel }: LoadRecord, options: JudgeOptions = {}): Parity {
   if (kernel === null) throw new TypeError(`record ${id} holds no kernel's answer`);
-  const { profile, cpus = nrCpuIds() } = options;
+  const { profile, vmlinux, cpus = nrCpuIds() } = options;
   // Of a log that outgrew the kernel's buffer only counters and reason can be compared.
   const overflowed = kernel.logOverflowed === true;
   const logLevel = !overflowed ? 2 : kernel.errno === 0 ? 0 : 1;
-  const result = verify(load, { logLevel, nrCpuIds: cpus, ...(profile === undefined ? {} : { profile }) });
+  const result = verify(load, { logLevel, nrCpuIds: cpus, profile, vmlinux: kernelTypes(vmlinux) });
   options.onVerified?.();
   const sameOutcome = result.verdict === (kernel.errno === 0 ? "accepted" : "rejected");
   const sameErrno = result.errno === kernel.errno;

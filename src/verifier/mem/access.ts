@@ -194,7 +194,7 @@ function accessOther(
   } else if (base === PTR_TO_BTF_ID && !typeMayBeNull(type)) {
     throw new Unsupported(idx, "access through a pointer to a kernel object");
   } else if (type === CONST_PTR_TO_MAP) {
-    err = checkPtrToMapAccess(env, regno, off, t);
+    err = checkPtrToMapAccess(env, regno, off, size, t, value);
   } else if (base === PTR_TO_BUF && !typeMayBeNull(type)) {
     return accessBuf(env, regno, off, size, t, value);
   } else if (type === PTR_TO_ARENA) {

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
+import { findType } from "../../btf/size.js";
+import { RegType, TypeFlag } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
 import { MapType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { BPF_READ } from "../kinds/access.js";
-import { regAt } from "../state/reg.js";
+import { markRegKnownZero, markRegUnknown } from "../state/mark.js";
+import { R_TYPE, R_U0, R_U1, regAt } from "../state/reg.js";
+import { btfStructAccess, type StructAccess, WALK_PTR, WALK_SCALAR } from "./btf-access.js";
 import { mapOf } from "./map-value.js";
 
 const array = "bpf_array";
@@ -46,12 +50,52 @@ const structNames: ReadonlyMap<number, string> = new Map<number, string>([
   [MapType.ARENA, "bpf_arena"],
 ]);
 
+/** The register that a read of a kernel struct fills. Mirrors mark_btf_ld_reg(). */
+function markBtfLdReg(env: VerifierEnv, value: number, found: number, btfIndex: number, access: StructAccess): void {
+  const { mem } = env.cur().cur();
+  if (found === WALK_SCALAR) {
+    markRegUnknown(env, mem, value);
+    return;
+  }
+  const o = regAt(value);
+  markRegKnownZero(env, mem, value);
+  if (found === WALK_PTR) {
+    mem[o + R_TYPE] = RegType.PTR_TO_BTF_ID | access.flag;
+    mem[o + R_U0] = btfIndex;
+    mem[o + R_U1] = access.id;
+  } else {
+    mem[o + R_TYPE] = RegType.PTR_TO_MEM | TypeFlag.MEM_RDONLY | TypeFlag.PTR_UNTRUSTED;
+  }
+}
+
 /**
- * An access to the map itself instead of a value. What a read finds there only the kernel's own BTF
- * tells, which a load does not carry. Mirrors check_ptr_to_map_access().
- * @throws Unsupported for reads that are not refused outright
+ * A read of the map itself instead of a value: what stands there the kernel's types tell.
+ * @throws Unsupported when they are not at hand
  */
-export function checkPtrToMapAccess(env: VerifierEnv, regno: number, off: number, type: number): number {
+function readMapField(env: VerifierEnv, name: string, off: number, size: number, value: number): number {
+  const btf = env.vmlinux();
+  const id = btf === null ? undefined : findType(btf, "struct", name);
+  if (btf === null || id === undefined) throw new Unsupported(env.insnIdx, "reading the fields of a map");
+  const access: StructAccess = { btf, size, id, off, flag: 0 };
+  const found = btfStructAccess(env, access);
+  if (found < 0) return found;
+  if (!env.btfs.includes(btf)) env.btfs.push(btf);
+  if (value >= 0) markBtfLdReg(env, value, found, env.btfs.indexOf(btf) + 1, access);
+  return 0;
+}
+
+/**
+ * An access to the map itself instead of a value. Mirrors check_ptr_to_map_access().
+ * @throws Unsupported for reads when the kernel's types are not at hand
+ */
+export function checkPtrToMapAccess(
+  env: VerifierEnv,
+  regno: number,
+  off: number,
+  size: number,
+  type: number,
+  value: number,
+): number {
   const mapType = mapOf(env, env.cur().cur().mem, regAt(regno)).load.type;
   const name = structNames.get(mapType);
   if (name === undefined) throw new Unsupported(env.insnIdx, `access to the fields of a map of type ${mapType}`);
@@ -67,5 +111,5 @@ export function checkPtrToMapAccess(env: VerifierEnv, regno: number, off: number
     verbose(env, `only read from ${name} is supported\n`);
     return -Errno.EACCES;
   }
-  throw new Unsupported(env.insnIdx, "reading the fields of a map");
+  return readMapField(env, name, off, size, value);
 }

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+import { readFileSync } from "node:fs";
+import { readBtfBlob } from "../btf/read.js";
+import type { Btf } from "../btf/types.js";
+import { InputError } from "../util/errors.js";
+
+const RUNNING = "/sys/kernel/btf/vmlinux";
+const read = new Map<string, Btf | null>();
+
+/**
+ * A kernel's types, read when first asked for, once per file. Their reader takes about a second.
+ * @param path a raw BTF file; default: the running kernel's, null where there is none.
+ */
+export function kernelTypes(path?: string): () => Btf | null {
+  const file = path ?? RUNNING;
+  return () => {
+    let btf = read.get(file);
+    if (btf === undefined) {
+      btf = readTypes(file, path === undefined);
+      read.set(file, btf);
+    }
+    return btf;
+  };
+}
+
+/** @throws InputError for a file that is missing or holds no BTF */
+function readTypes(file: string, optional: boolean): Btf | null {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    if (optional) return null;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw new InputError("no such file", { file });
+    if (code === "EISDIR") throw new InputError("is a directory, expected BTF", { file });
+    throw error;
+  }
+  try {
+    return readBtfBlob(bytes).btf;
+  } catch (error) {
+    if (error instanceof InputError) throw new InputError(error.message, { file }, { cause: error });
+    throw error;
+  }
+}
