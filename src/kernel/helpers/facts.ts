@@ -145,9 +145,14 @@ const args612: HelperFacts["args"] = {
   tcp_raw_check_syncookie_ipv6: { 1: "PTR_TO_FIXED_SIZE_MEM", 2: "PTR_TO_FIXED_SIZE_MEM" },
 };
 
-/** Linux 6.12. */
+let sets612: ReadonlyMap<number, HelperSet> | undefined;
+
+/** Linux 6.12. Its sets are made when somebody asks: every start of a program would pay for them. */
 export const helpers612: HelperFacts = {
-  sets: changedSets(changes612),
+  get sets() {
+    sets612 ??= changedSets(changes612);
+    return sets612;
+  },
   args: args612,
   mightSleep: ["sys_bpf", "btf_find_by_name_kind", "sys_close", "get_stack_sleepable", "get_task_stack_sleepable"],
 };
