@@ -126,6 +126,7 @@ const verifierLevels: Readonly<Record<string, number>> = {
   state: 1,
   prep: 2,
   progtype: 2,
+  report: 3,
   track: 3,
   mem: 4,
   call: 5,

@@ -5,10 +5,11 @@ import { type KernelSwitches, linux618 } from "../kernel/profile.js";
 import type { VerifierRules } from "../kernel/rules.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
 import type { BtfFieldKind } from "./kinds/btf-record.js";
-import { Log } from "./log.js";
+import { BPF_LOG_LEVEL, BPF_LOG_LEVEL2, Log } from "./log.js";
 import { REG_WORDS } from "./state/reg.js";
 import { BacktrackState, Liveness, type SccVisit, type StackElem } from "./state/tables.js";
 import type { VerifierState } from "./state/vstate.js";
+import type { Tracer } from "./tracer.js";
 
 /*
  * Columns are used again by the next verification of a program of about the same length: making two
@@ -338,6 +339,16 @@ export class VerifierEnv {
   helperProtos: (HelperProto | number | undefined)[] | null = null;
   /** How often each instruction was checked, when somebody asked. */
   visits: Uint32Array | null = null;
+  /** Who is told what happens, when somebody listens. */
+  tracer: Tracer | null = null;
+  /** Instructions are counted or listened to. */
+  watched = false;
+  /** Steps, calls and returns go to the log or to a listener. */
+  reports = false;
+  /** The log is at level 2, or somebody listens. */
+  details = false;
+  /** States are to be printed in full: a path was taken up, or a function returned. */
+  doPrintState = false;
   /** CPUs of the machine: the result of bpf_get_smp_processor_id() stays below (nr_cpu_ids). */
   nrCpuIds: number = MAX_NR_CPUS;
 
@@ -393,6 +404,7 @@ export class VerifierEnv {
     this.insns = insnsOf(load.insns);
     this.aux = auxOf(this.insns.len);
     this.log = new Log(logLevel, logSize);
+    this.listen(null, null);
     this.caps = caps;
     this.fake.fill(0);
     this.bt.reset();
@@ -407,6 +419,15 @@ export class VerifierEnv {
     this.sleepable = false;
     this.attachType = load.expectedAttachType;
     this.gplCompatible = false;
+  }
+
+  /** Settles what is counted and who is told. */
+  listen(visits: Uint32Array | null, tracer: Tracer | null): void {
+    this.visits = visits;
+    this.tracer = tracer;
+    this.watched = visits !== null || tracer !== null;
+    this.reports = (this.log.level & BPF_LOG_LEVEL) !== 0 || tracer !== null;
+    this.details = (this.log.level & BPF_LOG_LEVEL2) !== 0 || tracer !== null;
   }
 
   /** The state being explored. */

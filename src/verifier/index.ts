@@ -1,2 +1,3 @@
 // SPDX-License-Identifier: GPL-2.0-only
+export type * from "./events.js";
 export { type Capabilities, type VerifyOptions, type VerifyResult, type VerifyStats, verify } from "./verify.js";

@@ -9,6 +9,7 @@ import { ProgFlag } from "../kernel/uapi.js";
 import type { ProgramLoad } from "../model/load.js";
 import { InputError } from "../util/errors.js";
 import { type Capabilities, Unsupported, VerifierEnv, verbose } from "./env.js";
+import type { VerifierListener } from "./events.js";
 import { BPF_LOG_STATS } from "./log.js";
 import { setSingleCommonValue } from "./num/sync.js";
 import { checkAttachBtfId } from "./prep/attach.js";
@@ -29,6 +30,7 @@ import { addMaps } from "./prep/maps.js";
 import { computePostorder } from "./prep/postorder.js";
 import { checkMaxStackDepth, removeFastcallSpillsFills } from "./prep/stack-depth.js";
 import { addSubprogAndKfunc, checkSubprogs } from "./prep/subprogs.js";
+import { EventStream } from "./report/stream.js";
 import { doCheckMain, doCheckSubprogs, freeStates } from "./search/subprogs.js";
 import { markVerifierStateClean } from "./state/mark.js";
 import { bpfStackLivenessFree } from "./track/liveness.js";
@@ -65,6 +67,8 @@ export interface VerifyOptions {
    * accepts only what every machine does.
    */
   readonly nrCpuIds?: number;
+  /** Hears of every step while the program is walked; see docs/verifier-events.md. */
+  readonly events?: VerifierListener;
   /** Also count how often each instruction was checked. */
   readonly countVisits?: boolean;
   /**
@@ -149,7 +153,8 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   const start = timed ? performance.now() : 0;
   const env = makeEnv(load, options);
   setup(env, options.profile ?? linux618);
-  if (options.countVisits === true) env.visits = new Uint32Array(env.insns.len);
+  const stream = options.events === undefined ? null : new EventStream(env, options.events);
+  env.listen(options.countVisits === true ? new Uint32Array(env.insns.len) : null, stream);
   if (options.vmlinux !== undefined) env.vmlinux = options.vmlinux;
   if (options.nrCpuIds !== undefined) env.nrCpuIds = options.nrCpuIds;
   if (options.insnBudget !== undefined) env.insnBudget = options.insnBudget;
@@ -157,7 +162,7 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   let ret = 0;
   try {
     ret = checkLoadAttr(env, options.profile ?? linux618);
-    if (ret !== 0) return result(env, ret, undefined, false);
+    if (ret !== 0) return tell(stream, result(env, ret, undefined, false));
     addMaps(env);
     for (let i = 0; i < PASSES.length && ret === 0; i++) ret = PASSES[i]!(env);
   } catch (error) {
@@ -170,7 +175,13 @@ export function verify(load: ProgramLoad, options: VerifyOptions = {}): VerifyRe
   const message = env.log.endPos;
   printVerificationStats(env, timed ? performance.now() - start : 0);
   ret = finalizeLog(env) || ret;
-  return result(env, ret, construct, true, message);
+  return tell(stream, result(env, ret, construct, true, message));
+}
+
+/** The listener hears the verdict last. */
+function tell(stream: EventStream | null, result: VerifyResult): VerifyResult {
+  stream?.verdict(result.verdict, result.errno, result.lastMessage);
+  return result;
 }
 
 function checkU32(name: string, value: number): void {

@@ -109,12 +109,14 @@ export function pushCallbackCall(env: VerifierEnv, insnIdx: number, subprog: num
     if (typeof async === "number") return async;
     const callee = mustFrame(async.frame[0]);
     callee.asyncEntryCnt = caller.asyncEntryCnt + 1;
+    if (env.tracer !== null) env.tracer.callback(subprog, async, true);
     return setState(env, caller, callee, insnIdx);
   }
   const state = pushStack(env, sub.start, insnIdx, false);
   if (typeof state === "number") return env.rules.overflowTooBig ? state : -Errno.ENOMEM;
   const bad = setupFuncEntry(env, subprog, insnIdx, setState, state);
   if (bad !== 0) return bad;
+  if (env.tracer !== null) env.tracer.callback(subprog, state, false);
   state.callbackUnrollDepth++;
   mustFrame(state.frame[state.curframe - 1]).callbackDepth++;
   caller.callbackDepth = 0;

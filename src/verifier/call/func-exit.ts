@@ -2,9 +2,8 @@
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
 import { type VerifierEnv, verbose } from "../env.js";
-import { BPF_LOG_LEVEL } from "../log.js";
+import { reportReturn } from "../report/steps.js";
 import { type FuncState, freeFrame, mustFrame } from "../state/frame.js";
-import { printVerifierState } from "../state/print.js";
 import { copyReg, R_TYPE, regAt } from "../state/reg.js";
 import { markChainPrecision } from "../track/backtrack.js";
 import { bpfUpdateLiveStack } from "../track/liveness.js";
@@ -51,12 +50,7 @@ export function prepareFuncExit(env: VerifierEnv): number {
 
   // A callback's helper is visited again, as it may call back again.
   env.insnIdx = isCallback ? callee.callsite : callee.callsite + 1;
-  if ((env.log.level & BPF_LOG_LEVEL) !== 0) {
-    verbose(env, "returning from callee:\n");
-    printVerifierState(env, state, callee.frameno, true);
-    verbose(env, `to caller at ${env.insnIdx}:\n`);
-    printVerifierState(env, state, caller.frameno, true);
-  }
+  if (env.reports) reportReturn(env, state, callee, caller);
   freeFrame(callee);
   state.frame[state.curframe--] = null;
 

@@ -5,12 +5,11 @@ import { Limit } from "../../kernel/limits.js";
 import { BugError } from "../../util/errors.js";
 import { Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { baseType } from "../kinds/reg-type.js";
-import { BPF_LOG_LEVEL } from "../log.js";
 import { checkMemReg } from "../mem/helper-mem.js";
 import { checkFuncArgRegOff } from "../mem/ptr-off.js";
+import { reportCall } from "../report/steps.js";
 import { allocFrame, type FuncState, freeFrame } from "../state/frame.js";
 import { clearCallerSavedRegs, DEF_NOT_SUBREG, initFuncState, markRegUnknown } from "../state/mark.js";
-import { printVerifierState } from "../state/print.js";
 import { copyReg, R_SUBREG_DEF, R_TYPE, regAt } from "../state/reg.js";
 import { findSubprog, subprogIsGlobal, subprogName } from "../state/subprog.js";
 import type { VerifierState } from "../state/vstate.js";
@@ -150,6 +149,7 @@ function checkGlobalCall(env: VerifierEnv, subprog: number, err: number): number
   if (env.log.level !== 0) verbose(env, `Func#${subprog} ('${name}') is global and assumed valid.\n`);
   if (sub.changesPktData) clearAllPktPointers(env);
   sub.called = true;
+  if (env.tracer !== null) env.tracer.call(subprog, true);
   const mem = state.cur().mem;
   clearCallerSavedRegs(env, mem);
   markRegUnknown(env, mem, 0);
@@ -175,11 +175,6 @@ export function checkFuncCall(env: VerifierEnv): number {
   clearCallerSavedRegs(env, caller.mem);
   env.insnIdx = env.subprogs[subprog]!.start - 1;
   bpfResetLiveStackCallchain(env);
-  if ((env.log.level & BPF_LOG_LEVEL) !== 0) {
-    verbose(env, "caller:\n");
-    printVerifierState(env, state, caller.frameno, true);
-    verbose(env, "callee:\n");
-    printVerifierState(env, state, state.curframe, true);
-  }
+  if (env.reports) reportCall(env, state, caller);
   return 0;
 }

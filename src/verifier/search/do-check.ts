@@ -38,18 +38,12 @@ import { checkLdAbs } from "../insn/ld-abs.js";
 import { checkLdImm } from "../insn/ld-imm.js";
 import { sanitizeMarkInsnSeen } from "../insn/spec.js";
 import { BPF_WRITE } from "../kinds/access.js";
-import { BPF_LOG_LEVEL, BPF_LOG_LEVEL2 } from "../log.js";
+import { BPF_LOG_LEVEL2 } from "../log.js";
 import { checkLoadMem, checkMemAccess, checkStoreReg } from "../mem/access.js";
 import { checkAtomic } from "../mem/atomic.js";
 import { saveAuxPtrType } from "../mem/aux-type.js";
-import {
-  checkRegArg,
-  markRegScratched,
-  markVerifierStateScratched,
-  SRC_OP,
-  verifierStateScratched,
-} from "../state/mark.js";
-import { printInsnState, printVerifierState, verboseInsn, verboseLinfo } from "../state/print.js";
+import { reportEnter, reportSafe, reportStep } from "../report/steps.js";
+import { checkRegArg, markRegScratched, markVerifierStateScratched, SRC_OP } from "../state/mark.js";
 import { R_TYPE, regAt } from "../state/reg.js";
 import { pushJmpHistory } from "../track/history.js";
 import { bpfCommitStackWriteMarks, bpfResetStackWriteMarks, bpfUpdateLiveStack } from "../track/liveness.js";
@@ -64,9 +58,6 @@ const FUNC_SPIN_UNLOCK = helperByName("spin_unlock")!;
 /** What {@link doCheckInsn} says when the path ends here. */
 const PROCESS_BPF_EXIT = 1;
 
-/** States are to be printed in full: a path was taken up, or a function returned. */
-let doPrintState = false;
-
 /** Mirrors process_bpf_exit_full(). */
 function processBpfExit(env: VerifierEnv): number {
   let err = checkResourceLeak(env, false, env.cur().curframe === 0, "BPF_EXIT instruction in main prog");
@@ -74,7 +65,7 @@ function processBpfExit(env: VerifierEnv): number {
   if (env.cur().curframe !== 0) {
     err = prepareFuncExit(env);
     if (err !== 0) return err;
-    doPrintState = true;
+    env.doPrintState = true;
     return 0;
   }
   err = checkReturnCode(env, R0, "R0");
@@ -222,32 +213,10 @@ function errorRecoverableWithNospec(err: number): boolean {
   return err === -Errno.EPERM || err === -Errno.EACCES || err === -Errno.EINVAL;
 }
 
-function speculativeText(env: VerifierEnv): string {
-  return env.cur().speculative ? " (speculative execution)" : "";
-}
-
-function printPruned(env: VerifierEnv): void {
-  if ((env.log.level & BPF_LOG_LEVEL) === 0) return;
-  if (doPrintState) verbose(env, `\nfrom ${env.prevInsnIdx} to ${env.insnIdx}${speculativeText(env)}: safe\n`);
-  else verbose(env, `${env.insnIdx}: safe\n`);
-}
-
-/** The state where it changed, the source line, the instruction. */
-function printStep(env: VerifierEnv): void {
-  const state = env.cur();
-  if ((env.log.level & BPF_LOG_LEVEL2) !== 0 && doPrintState) {
-    verbose(env, `\nfrom ${env.prevInsnIdx} to ${env.insnIdx}${speculativeText(env)}:`);
-    printVerifierState(env, state, state.curframe, true);
-    doPrintState = false;
-  }
-  if ((env.log.level & BPF_LOG_LEVEL) === 0) return;
-  if (verifierStateScratched(env)) printInsnState(env, state, state.curframe);
-  verboseLinfo(env, env.insnIdx, "; ");
-  const start = env.log.endPos;
-  verbose(env, `${env.insnIdx}: `);
-  verboseInsn(env, env.insnIdx);
-  env.prevInsnPrintPos = env.log.endPos - start;
-  env.prevLogPos = env.log.endPos;
+/** The path ends, for the CPU does not run past here before it knows better. */
+function fence(env: VerifierEnv): number {
+  if (env.tracer !== null) env.tracer.fence();
+  return PROCESS_BPF_EXIT;
 }
 
 /** Checks one instruction: 0 to go on, PROCESS_BPF_EXIT at the end of the path, or a negative errno. */
@@ -262,28 +231,28 @@ function step(env: VerifierEnv): number {
     verbose(env, `BPF program is too large. Processed ${env.insnProcessed} insn\n`);
     return -Errno.E2BIG;
   }
-  if (env.visits !== null) env.visits[i] = env.visits[i]! + 1;
   state.lastInsnIdx = env.prevInsnIdx;
   state.insnIdx = i;
+  if (env.watched) reportEnter(env, i);
   if (aux.prunePoint[i] !== 0) {
     const visited = isStateVisited(env, i);
     if (visited < 0) return visited;
     if (visited === 1) {
-      printPruned(env);
+      reportSafe(env);
       return PROCESS_BPF_EXIT;
     }
   }
   if (aux.jmpPoint[i] !== 0) pushJmpHistory(env, state, 0, 0, 0);
-  if (env.log.level !== 0) printStep(env);
+  if (env.log.level !== 0) reportStep(env);
   sanitizeMarkInsnSeen(env);
   // Beyond a fence there is no speculation.
-  if (state.speculative && aux.nospec[i] !== 0) return PROCESS_BPF_EXIT;
+  if (state.speculative && aux.nospec[i] !== 0) return fence(env);
 
   bpfResetStackWriteMarks(env, i);
   const err = doCheckInsn(env);
   if (err === 0) {
     bpfCommitStackWriteMarks(env);
-    return state.speculative && aux.nospecResult[i] !== 0 && env.rules.speculationFences ? PROCESS_BPF_EXIT : 0;
+    return state.speculative && aux.nospecResult[i] !== 0 && env.rules.speculationFences ? fence(env) : 0;
   }
   if (err > 0) {
     bpfCommitStackWriteMarks(env);
@@ -294,7 +263,7 @@ function step(env: VerifierEnv): number {
     if (state.speculative && env.rules.speculationFences) {
       aux.nospec[i] = 1;
       aux.aluState[i] = 0;
-      return PROCESS_BPF_EXIT;
+      return fence(env);
     }
   }
   return err;
@@ -303,8 +272,9 @@ function step(env: VerifierEnv): number {
 /** Explores every path from the current state. Mirrors do_check(). */
 export function doCheck(env: VerifierEnv): number {
   const popLog = (env.log.level & BPF_LOG_LEVEL2) === 0;
+  const { tracer } = env;
   let prevInsnIdx = -1;
-  doPrintState = false;
+  env.doPrintState = false;
   for (;;) {
     env.curHistEnt = -1;
     env.prevInsnIdx = prevInsnIdx;
@@ -316,13 +286,17 @@ export function doCheck(env: VerifierEnv): number {
     const result = step(env);
     if (result < 0) return result;
     prevInsnIdx = i;
-    if (result === 0) continue;
+    if (result === 0) {
+      if (tracer !== null) tracer.leave(i);
+      continue;
+    }
+    if (tracer !== null) tracer.end(i);
     markVerifierStateScratched(env);
     const err = updateBranchCounts(env, env.cur());
     if (err !== 0) return err;
     bpfUpdateLiveStack(env);
     if (!popStack(env, popLog)) return 0;
     prevInsnIdx = env.prevInsnIdx;
-    doPrintState = true;
+    env.doPrintState = true;
   }
 }

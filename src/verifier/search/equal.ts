@@ -101,7 +101,14 @@ function packetSafe(om: Int32Array, o: number, cm: Int32Array, c: number): boole
 }
 
 /** Whether what was safe with the register at `o` is safe with the one at `c`. Mirrors regsafe(). */
-function regsafe(env: VerifierEnv, om: Int32Array, o: number, cm: Int32Array, c: number, exact: number): boolean {
+export function regsafe(
+  env: VerifierEnv,
+  om: Int32Array,
+  o: number,
+  cm: Int32Array,
+  c: number,
+  exact: number,
+): boolean {
   if (exact === EXACT) return regsExact(om, o, cm, c);
   const type = om[o + R_TYPE]!;
   if (type === RegType.NOT_INIT && (exact === NOT_EXACT || cm[c + R_TYPE] === RegType.NOT_INIT)) return true;
@@ -185,7 +192,7 @@ const ALL_ZERO = STACK_ZERO * 0x01010101;
  * One slot of the explored stack; `has` tells whether the current stack has it too. What most slots hold is decided
  * at a glance.
  */
-function stackSlotSafe(
+export function stackSlotSafe(
   env: VerifierEnv,
   om: Int32Array,
   cm: Int32Array,
@@ -251,7 +258,7 @@ function unsafeSlot(env: VerifierEnv, old: FuncState, cur: FuncState, exact: num
 }
 
 /** Mirrors refsafe(). */
-function refsafe(old: VerifierState, cur: VerifierState): boolean {
+export function refsafe(old: VerifierState, cur: VerifierState): boolean {
   if (
     old.refs.length !== cur.refs.length ||
     old.activeLocks !== cur.activeLocks ||
@@ -272,9 +279,14 @@ function refsafe(old: VerifierState, cur: VerifierState): boolean {
   return true;
 }
 
+/** Mask of the registers that matter at an instruction. */
+export function comparedRegs(env: VerifierEnv, insnIdx: number, exact: number): number {
+  return exact === NOT_EXACT || env.rules.loopsIgnoreDead ? env.aux.liveRegsBefore[insnIdx]! : -1;
+}
+
 /** Where the frames differ: a register, or 11 + a stack slot; -1 nowhere. Mirrors func_states_equal(). */
 function framesDifferAt(env: VerifierEnv, old: FuncState, cur: FuncState, insnIdx: number, exact: number): number {
-  const live = exact === NOT_EXACT || env.rules.loopsIgnoreDead ? env.aux.liveRegsBefore[insnIdx]! : -1;
+  const live = comparedRegs(env, insnIdx, exact);
   for (let i = 0; i < MAX_BPF_REG; i++) {
     if (((live >> i) & 1) === 0) continue;
     const o = regAt(i);
@@ -297,7 +309,7 @@ function differAt(env: VerifierEnv, old: VerifierState, cur: VerifierState, plac
   const o = regAt(i);
   resetIdmapScratch(env);
   if (i < MAX_BPF_REG) {
-    const live = exact === NOT_EXACT || env.rules.loopsIgnoreDead ? env.aux.liveRegsBefore[frameInsnIdx(old, fr)]! : -1;
+    const live = comparedRegs(env, frameInsnIdx(old, fr), exact);
     return ((live >> i) & 1) !== 0 && !regsafe(env, oldFrame.mem, o, curFrame.mem, o, exact);
   }
   const spi = i - MAX_BPF_REG;

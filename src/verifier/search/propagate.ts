@@ -66,6 +66,7 @@ export function propagateBackedges(env: VerifierEnv, visit: SccVisit): number {
     changed.value = false;
     for (let k = backedges.length - 1; k >= 0; k--) {
       const st = backedges[k]!;
+      if (env.tracer !== null) env.tracer.propagate();
       const err = propagatePrecision(env, st.equalState!, st, changed);
       if (err < 0) return err;
     }

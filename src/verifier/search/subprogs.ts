@@ -110,7 +110,10 @@ function doCheckCommon(env: VerifierEnv, subprog: number): number {
   } else {
     setupMain(env, frame.mem);
   }
-  if (ret === 0) ret = doCheck(env);
+  if (ret === 0) {
+    if (env.tracer !== null) env.tracer.start(subprog);
+    ret = doCheck(env);
+  }
   if (ret === 0 && popLog) env.log.reset(0);
   freeStates(env);
   return ret;

@@ -12,6 +12,7 @@ import { addSccBackedge, incompleteReadMarks, maybeEnterScc } from "../track/scc
 import { maybeFreeVerifierState } from "./branches.js";
 import { cleanLiveStates } from "./clean.js";
 import { EXACT, iterActiveDepthsDiffer, NOT_EXACT, RANGE_WITHIN, statesEqual, statesMaybeLooping } from "./equal.js";
+import { explainMiss } from "./explain.js";
 import { propagatePrecision } from "./propagate.js";
 
 /* At the places marked by check_cfg(): was this state, or one that covers it, seen before? */
@@ -65,6 +66,10 @@ function compareWithAncestor(env: VerifierEnv, old: VerifierState, cur: Verifier
 /** The current state is covered by `old`: what is precise there is wanted on the way here. */
 function takeHit(env: VerifierEnv, old: VerifierState, cur: VerifierState, insnIdx: number, loop: boolean): number {
   old.hitCnt++;
+  if (env.tracer !== null) {
+    env.tracer.hit(old, loop);
+    env.tracer.propagate();
+  }
   if (env.aux.jmpPoint[env.insnIdx] !== 0) pushJmpHistory(env, cur, 0, 0, 0);
   const err = propagatePrecision(env, old, cur, ignored);
   if (err !== 0) return err;
@@ -84,6 +89,7 @@ function countMiss(env: VerifierEnv, bucket: number, old: VerifierState, insnIdx
   if (willAdd) old.missCnt++;
   const n = env.aux.forceCheckpoint[insnIdx] !== 0 && old.branches > 0 ? 64 : 3;
   if (old.missCnt <= old.hitCnt * n + n) return;
+  if (env.tracer !== null) env.tracer.evict(old);
   moveToFreeList(env, bucket, old);
   maybeFreeVerifierState(env, old);
 }
@@ -104,6 +110,7 @@ function saveState(env: VerifierEnv, bucket: number, cur: VerifierState, insnIdx
   cur.dfsDepth = saved.dfsDepth + 1;
   cur.histCnt = 0;
   addExplored(env, bucket, saved);
+  if (env.tracer !== null) env.tracer.keep(saved);
 }
 
 /**
@@ -138,6 +145,7 @@ export function isStateVisited(env: VerifierEnv, insnIdx: number): number {
     if (result < 0) return result;
     if (result === HIT_IN_LOOP) loop = true;
     if (result === HIT || result === HIT_IN_LOOP) return takeHit(env, old, cur, insnIdx, loop);
+    if (env.tracer !== null) env.tracer.miss(old, explainMiss(env, old, cur, insnIdx));
     if (result === MISS_IN_LOOP && !force && jmps < 20 && insns < 100) add = false;
     countMiss(env, bucket, old, insnIdx, add);
   }

@@ -239,7 +239,7 @@ function regAttributes(env: VerifierEnv, mem: Int32Array, o: number): string {
 }
 
 /** One register as it stands behind `R1=`. Mirrors print_reg_state(). */
-function regStateStr(env: VerifierEnv, state: FuncState, mem: Int32Array, o: number): string {
+export function regStateStr(env: VerifierEnv, state: FuncState, mem: Int32Array, o: number): string {
   const t = mem[o + R_TYPE]!;
   const isConst = (mem[o + R_MASK_LO]! | mem[o + R_MASK_HI]!) === 0;
   let text = t === SCALAR_VALUE && mem[o + R_PRECISE] !== 0 ? "P" : "";
@@ -283,6 +283,13 @@ function iterSlotStr(env: VerifierEnv, mem: Int32Array, o: number, spi: number):
   return ` fp${(-spi - 1) * 8}=iter_${type}(ref_id=${mem[o + R_REF_OBJ_ID]},state=${iterStateStr(u2 & 3)},depth=${u2 >>> 2})`;
 }
 
+/** What each of the eight bytes of the slot at `o` is, the one at the highest address first. */
+export function slotTypesStr(mem: Int32Array, o: number): string {
+  let types = "";
+  for (let i = 0; i < 8; i++) types += SLOT_TYPE_CHARS[slotType(mem, o, i)];
+  return types;
+}
+
 /** Every stack slot of a frame that has something to show. */
 function stackStr(env: VerifierEnv, state: FuncState, printAll: boolean): string {
   const mem = state.mem;
@@ -292,8 +299,7 @@ function stackStr(env: VerifierEnv, state: FuncState, printAll: boolean): string
     const scratched = spi < 32 ? env.scratchedSlotsLo >>> spi : env.scratchedSlotsHi >>> (spi - 32);
     if (!printAll && (scratched & 1) === 0) continue;
     const o = slotAt(spi);
-    let types = "";
-    for (let j = 0; j < 8; j++) types += SLOT_TYPE_CHARS[slotType(mem, o, j)];
+    const types = slotTypesStr(mem, o);
     if (types === "????????") continue;
     switch (slotType(mem, o, 7)) {
       case STACK_SPILL:
@@ -314,28 +320,31 @@ function stackStr(env: VerifierEnv, state: FuncState, printAll: boolean): string
   return text;
 }
 
-/** One frame of a state on the rest of the line: what changed since the last time, or all of it. Mirrors print_verifier_state(). */
-export function printVerifierState(env: VerifierEnv, vstate: VerifierState, frameno: number, printAll: boolean): void {
-  if (env.log.level !== 0) {
-    const state = vstate.frame[frameno]!;
-    const mem = state.mem;
-    let text = state.frameno !== 0 ? ` frame${state.frameno}:` : "";
-    for (let i = 0; i < MAX_BPF_REG; i++) {
-      const o = regAt(i);
-      if (mem[o + R_TYPE] === RegType.NOT_INIT) continue;
-      if (!printAll && ((env.scratchedRegs >> i) & 1) === 0) continue;
-      text += ` R${i}=${regStateStr(env, state, mem, o)}`;
-    }
-    text += stackStr(env, state, printAll);
-    const refs = vstate.refs;
-    if (refs.length !== 0 && refs[0]!.id !== 0) {
-      text += ` refs=${refs[0]!.id}`;
-      for (let i = 1; i < refs.length; i++) if (refs[i]!.id !== 0) text += `,${refs[i]!.id}`;
-    }
-    if (state.inCallbackFn) text += " cb";
-    if (state.inAsyncCallbackFn) text += " async_cb";
-    verbose(env, `${text}\n`);
+/** One frame of a state: what changed since the last time, or all of it. */
+export function frameText(env: VerifierEnv, vstate: VerifierState, frameno: number, printAll: boolean): string {
+  const state = vstate.frame[frameno]!;
+  const mem = state.mem;
+  let text = state.frameno !== 0 ? ` frame${state.frameno}:` : "";
+  for (let i = 0; i < MAX_BPF_REG; i++) {
+    const o = regAt(i);
+    if (mem[o + R_TYPE] === RegType.NOT_INIT) continue;
+    if (!printAll && ((env.scratchedRegs >> i) & 1) === 0) continue;
+    text += ` R${i}=${regStateStr(env, state, mem, o)}`;
   }
+  text += stackStr(env, state, printAll);
+  const refs = vstate.refs;
+  if (refs.length !== 0 && refs[0]!.id !== 0) {
+    text += ` refs=${refs[0]!.id}`;
+    for (let i = 1; i < refs.length; i++) if (refs[i]!.id !== 0) text += `,${refs[i]!.id}`;
+  }
+  if (state.inCallbackFn) text += " cb";
+  if (state.inAsyncCallbackFn) text += " async_cb";
+  return text;
+}
+
+/** One frame of a state on the rest of the line. Mirrors print_verifier_state(). */
+export function printVerifierState(env: VerifierEnv, vstate: VerifierState, frameno: number, printAll: boolean): void {
+  if (env.log.level !== 0) verbose(env, `${frameText(env, vstate, frameno, printAll)}\n`);
   if (!printAll) markVerifierStateClean(env);
 }
 
@@ -370,11 +379,10 @@ function valueAddress(env: VerifierEnv, index: number): bigint {
   return type === MapType.ARENA ? extra : mapAddress(index);
 }
 
-/** Instruction `i` as the kernel prints it, with a line feed. Mirrors verbose_insn(). */
-export function verboseInsn(env: VerifierEnv, i: number): void {
-  if (env.log.level === 0) return;
+/** Instruction `i` as the kernel prints it. */
+export function insnText(env: VerifierEnv, i: number): string {
   const map = env.aux.mapIndex[i]!;
-  const text = disasmInsn(insnAt(env, i), i + 1 < env.insns.len ? insnAt(env, i + 1) : undefined, {
+  return disasmInsn(insnAt(env, i), i + 1 < env.insns.len ? insnAt(env, i + 1) : undefined, {
     allowPtrLeaks: env.allowPtrLeaks,
     imm: (insn, _next, value) => {
       const hidden = !env.allowPtrLeaks && (insn.src === BPF_PSEUDO_MAP_FD || insn.src === BPF_PSEUDO_MAP_VALUE);
@@ -384,7 +392,11 @@ export function verboseInsn(env: VerifierEnv, i: number): void {
       return `0x${(address + BigInt(isValue ? env.aux.mapOff[i]! : 0)).toString(16)}`;
     },
   });
-  verbose(env, `${text}\n`);
+}
+
+/** Instruction `i` with a line feed. Mirrors verbose_insn(). */
+export function verboseInsn(env: VerifierEnv, i: number): void {
+  if (env.log.level !== 0) verbose(env, `${insnText(env, i)}\n`);
 }
 
 function insnAt(env: VerifierEnv, i: number): Insn {

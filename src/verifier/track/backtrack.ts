@@ -28,14 +28,18 @@ import { helperByName } from "../../kernel/helpers/index.js";
 import { Limit } from "../../kernel/limits.js";
 import { type VerifierEnv, verbose } from "../env.js";
 import { bpfHelperCall, bpfPseudoCall, isAtomicLoadInsn, isSyncCallbackCallingInsn } from "../kinds/insn.js";
-import { BPF_LOG_LEVEL2 } from "../log.js";
-import { printVerifierState, verboseInsn } from "../state/print.js";
+import {
+  reportForced,
+  reportTraceGiveUp,
+  reportTraceMark,
+  reportTraceState,
+  reportTraceStep,
+} from "../report/precision.js";
 import { R_PRECISE, R_TYPE, regAt, STACK_SPILL, slotAt, slotType } from "../state/reg.js";
 import { findSubprog, subprogIsGlobal } from "../state/subprog.js";
 import type { BacktrackState } from "../state/tables.js";
 import { HIST_WORDS, type VerifierState } from "../state/vstate.js";
 import {
-  bpfFmtStackMask,
   btClearFrameReg,
   btClearFrameSlot,
   btClearReg,
@@ -48,7 +52,6 @@ import {
   btSetFrameSlot,
   btSetReg,
   btStackAny,
-  fmtRegMask,
 } from "./bt.js";
 import {
   getJmpHistEntry,
@@ -244,12 +247,7 @@ function backtrackInsn(env: VerifierEnv, st: VerifierState, idx: number, subseqI
   const code = env.insns.code[idx]!;
   const dreg = env.insns.dst[idx]!;
   if (code === 0) return 0;
-  if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
-    const regs = fmtRegMask(btRegMask(bt));
-    const slots = bpfFmtStackMask(bt.stackLo[bt.frame]!, bt.stackHi[bt.frame]!);
-    verbose(env, `mark_precise: frame${bt.frame}: regs=${regs} stack=${slots} before ${idx}: `);
-    verboseInsn(env, idx);
-  }
+  if (env.details) reportTraceStep(env, idx);
   btSyncLinkedRegs(bt, st, hist);
   const flags = hist < 0 ? 0 : st.hist[hist + HIST_FLAGS]!;
   let err = 0;
@@ -285,16 +283,12 @@ function backtrackInsn(env: VerifierEnv, st: VerifierState, idx: number, subseqI
 function forcePrecise(env: VerifierEnv, mem: Int32Array, o: number, frame: number, what: string): void {
   if (mem[o + R_TYPE] !== RegType.SCALAR_VALUE || mem[o + R_PRECISE] !== 0) return;
   mem[o + R_PRECISE] = 1;
-  if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
-    verbose(env, `force_precise: frame${frame}: forcing ${what} to be precise\n`);
-  }
+  if (env.details) reportForced(env, frame, what);
 }
 
 /** Gives up tracing: every scalar of every state on the way becomes precise. Mirrors mark_all_scalars_precise(). */
 export function markAllScalarsPrecise(env: VerifierEnv, from: VerifierState): void {
-  if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
-    verbose(env, `mark_precise: frame${from.curframe}: falling back to forcing all scalars precise\n`);
-  }
+  if (env.details) reportTraceGiveUp(env, from.curframe);
   for (let st = from.parent; st !== null; st = st.parent) {
     for (let f = 0; f <= st.curframe; f++) {
       const func = st.frame[f]!;
@@ -397,12 +391,7 @@ function markParentState(env: VerifierEnv, st: VerifierState, changed: { value: 
         changed.value = true;
       }
     }
-    if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
-      const regs = fmtRegMask(bt.regMasks[fr]!);
-      const stack = bpfFmtStackMask(bt.stackLo[fr]!, bt.stackHi[fr]!);
-      verbose(env, `mark_precise: frame${fr}: parent state regs=${regs} stack=${stack}: `);
-      printVerifierState(env, st, fr, true);
-    }
+    if (env.details) reportTraceMark(env, st, fr);
   }
   return 0;
 }
@@ -430,7 +419,16 @@ export function markChainPrecisionRaw(
     btSetReg(bt, regno);
   }
   if (btEmpty(bt)) return 0;
+  if (env.tracer === null) return traceBack(env, starting, changed);
+  env.tracer.traceBegin(starting);
+  const err = traceBack(env, starting, changed);
+  env.tracer.traceEnd();
+  return err;
+}
 
+/** The walk itself, after what `env.bt` wants. */
+function traceBack(env: VerifierEnv, starting: VerifierState, changed: { value: boolean }): number {
+  const bt = env.bt;
   let st: VerifierState | null = starting;
   let firstIdx = st.firstInsnIdx;
   let lastIdx = starting.insnIdx;
@@ -438,12 +436,7 @@ export function markChainPrecisionRaw(
   let skipFirst = true;
   for (;;) {
     history = st.histCnt;
-    if ((env.log.level & BPF_LOG_LEVEL2) !== 0) {
-      verbose(
-        env,
-        `mark_precise: frame${bt.frame}: last_idx ${lastIdx} first_idx ${firstIdx} subseq_idx ${subseqIdx} \n`,
-      );
-    }
+    if (env.details) reportTraceState(env, lastIdx, firstIdx, subseqIdx);
     if (lastIdx < 0) return markEntryArgsPrecise(env, st, changed);
     for (let i = lastIdx; ; ) {
       let err = 0;

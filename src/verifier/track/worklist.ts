@@ -28,6 +28,7 @@ export function pushStack(
     return env.rules.overflowTooBig ? -Errno.E2BIG : -Errno.EFAULT;
   }
   if (st.parent !== null) st.parent.branches++;
+  if (env.tracer !== null) env.tracer.push(st, insnIdx, speculative);
   return st;
 }
 
@@ -50,6 +51,7 @@ export function pushAsyncCb(
   const frame = allocFrame();
   initFuncState(env, frame, BPF_MAIN_FUNC, 0, subprog);
   st.frame[0] = frame;
+  if (env.tracer !== null) env.tracer.push(st, insnIdx, false);
   return st;
 }
 
@@ -72,5 +74,6 @@ export function popStack(env: VerifierEnv, popLog: boolean): boolean {
   if (popLog) env.log.reset(elem.logPos);
   env.insnIdx = elem.insnIdx;
   env.prevInsnIdx = elem.prevInsnIdx;
+  if (env.tracer !== null) env.tracer.pop(elem.st);
   return true;
 }
