@@ -9,7 +9,7 @@ import type { Flavour } from "./flavour.js";
 import { Rng } from "./rng.js";
 
 /** What a register holds, as far as the generator cares. */
-export type Kind = "none" | "scalar" | "fp" | "ctx" | "value" | "maybe" | "map" | "record" | "mem" | "sock";
+export type Kind = "none" | "scalar" | "fp" | "ctx" | "value" | "maybe" | "map" | "record" | "mem" | "sock" | "dynptr";
 
 /** A register's content; two registers with the same object hold the same. */
 export interface Reg {
@@ -53,7 +53,9 @@ export class Gen {
   private readonly labels: number[] = [];
   readonly maps: MapLoad[] = [];
   regs: Reg[] = new Array<Reg>(11).fill(NONE);
-  /** Registers that must keep their values: loop counters, references. */
+  /** Stack offsets of the function's dynptrs. */
+  dynptrs: number[] = [];
+  /** Registers that must keep their values, loop counters and references; stack offsets of dynptrs that hold one. */
   readonly reserved = new Set<number>();
   /** The function being written is the main one. */
   inMain = true;

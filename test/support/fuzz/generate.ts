@@ -7,6 +7,7 @@ import { FLAG_CHOICES, type Flavour, flavoursFor } from "./flavour.js";
 import { CTX, Gen, NONE, type Reg, SCALAR } from "./gen.js";
 import { Rng } from "./rng.js";
 import * as alu from "./steps-alu.js";
+import * as dynptrs from "./steps-dynptr.js";
 import * as flow from "./steps-flow.js";
 import * as helpers from "./steps-helpers.js";
 import * as memory from "./steps-memory.js";
@@ -56,6 +57,9 @@ const STEPS: readonly (readonly [weight: number, step: Step])[] = [
   [5, helpers.anyHelper],
   [1.5, (g, depth) => objects.ringRecord(g, depth, step)],
   [1, (g, depth) => objects.socketLookup(g, depth, step)],
+  [1.2, (g, depth) => dynptrs.dynptr(g, depth, step)],
+  [0.6, (g, depth) => dynptrs.useDynptr(g, depth, step)],
+  [0.4, dynptrs.drain],
   [1, objects.spinLock],
   [0.6, objects.timer],
   [0.7, objects.tailCall],
@@ -114,10 +118,15 @@ function callee(g: Gen, name: string): DescribedFunc | null {
   const { rng } = g;
   g.regs = new Array<Reg>(11).fill(NONE);
   g.reserved.clear();
+  g.dynptrs = [];
   g.loops = 1;
   let described: DescribedFunc | null = null;
   if (name === "turn") {
     g.set(1, SCALAR);
+    contextOfCallback(g, 2);
+  } else if (name === "drained") {
+    g.emit(asm.mov64Reg(7, 1));
+    g.set(7, { kind: "dynptr" });
     contextOfCallback(g, 2);
   } else if (name === "each" || name === "tick") {
     g.set(3, { kind: "mem", size: 8, special: [8, 16] });

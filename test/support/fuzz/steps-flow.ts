@@ -2,6 +2,7 @@
 import * as asm from "../../../src/asm/build.js";
 import { CTX, type Gen, NONE, type Reg, SCALAR } from "./gen.js";
 import { compare } from "./steps-alu.js";
+import { passDynptr } from "./steps-dynptr.js";
 import { callHelper, mayCall } from "./steps-helpers.js";
 import { type DescribedFunc, maps, types } from "./world.js";
 
@@ -152,6 +153,9 @@ function passParam(g: Gen, arg: number, kind: DescribedFunc["params"][number]): 
       }
       return;
     }
+    case "dynptr":
+      if (passDynptr(g, arg)) return;
+      break;
     default: {
       const from = g.regWhere((content) => content.kind === "scalar");
       if ((from === 0 || from >= 6) && g.rng.chance(0.6)) {
@@ -178,6 +182,8 @@ export function paramContents(func: DescribedFunc): Reg[] {
           : { kind: "mem", size: kind === "mem4" ? 4 : 16 };
       case "voidPtr":
         return NONE;
+      case "dynptr":
+        return { kind: "dynptr" };
       default:
         return SCALAR;
     }

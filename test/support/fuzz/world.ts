@@ -11,7 +11,7 @@ import type { Capabilities } from "../../../src/verifier/index.js";
  */
 
 /** What a parameter of a described function is. */
-export type ParamKind = "int" | "long" | "char" | "mem4" | "mem16" | "mem4nonnull" | "ctx" | "voidPtr";
+export type ParamKind = "int" | "long" | "char" | "mem4" | "mem16" | "mem4nonnull" | "ctx" | "voidPtr" | "dynptr";
 
 /** A function that func_info can name. */
 export interface DescribedFunc {
@@ -53,6 +53,8 @@ const SIGNATURES: readonly (readonly ParamKind[])[] = [
   ["ctx", "int"],
   ["ctx", "mem16", "long"],
   ["int", "int", "int", "int", "int"],
+  ["dynptr"],
+  ["dynptr", "int"],
 ];
 
 class TypeWriter {
@@ -92,6 +94,8 @@ class TypeWriter {
         return btf.ptr(this.struct(ctxName));
       case "voidPtr":
         return btf.ptr(0);
+      case "dynptr":
+        return btf.ptr(this.struct("bpf_dynptr"));
       default:
         return btf.ptr(this.int);
     }
