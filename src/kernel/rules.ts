@@ -50,6 +50,10 @@ export interface VerifierRules {
   readonly readsKeepStack: boolean;
   /** Looking up a constant key within an array's bounds does not yield NULL (6.14). */
   readonly arrayKeysInBounds: boolean;
+  /** Map values have task work, user pointers and resilient spin locks (6.18, 6.13, 6.15). */
+  readonly newMapFields: boolean;
+  /** Of fields that a value may have one of, each struct inside may have one; 6.12's stable series counts all of them. */
+  readonly fieldsCountedByStruct: boolean;
   /** A reference may be released in a callback though it was acquired outside, and be held when the callback returns (6.14). */
   readonly sharedReferences: boolean;
   /** What is still held at an exit is complained of in the same words wherever the program leaves (6.13). */
@@ -97,6 +101,8 @@ export const rules618: VerifierRules = {
   mayGotoNext: true,
   readsKeepStack: true,
   arrayKeysInBounds: true,
+  newMapFields: true,
+  fieldsCountedByStruct: true,
   sharedReferences: true,
   leaksNamed: true,
   sleepingGlobals: true,
@@ -127,6 +133,8 @@ export const rules612: VerifierRules = {
   mayGotoNext: false,
   readsKeepStack: false,
   arrayKeysInBounds: false,
+  newMapFields: false,
+  fieldsCountedByStruct: false,
   sharedReferences: false,
   leaksNamed: false,
   sleepingGlobals: false,

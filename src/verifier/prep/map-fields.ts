@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Btf, BtfType } from "../../btf/types.js";
+import type { VerifierRules } from "../../kernel/rules.js";
 import type { BtfFieldKind } from "../kinds/btf-record.js";
 
 /*
@@ -60,6 +61,9 @@ const REPEATABLE: ReadonlySet<BtfFieldKind> = new Set<BtfFieldKind>([
   "rbRoot",
 ]);
 
+/** Kinds that 6.12 does not know. */
+const NEW_KINDS: ReadonlySet<BtfFieldKind> = new Set<BtfFieldKind>(["resSpinLock", "taskWork", "uptr"]);
+
 const BTF_FIELDS_MAX = 11;
 const MAX_RESOLVE_DEPTH = 32;
 
@@ -88,25 +92,30 @@ function nameOf(type: BtfType): string {
 /** Finds the fields of one type. */
 class FieldFinder {
   private readonly btf: Btf;
+  private readonly rules: VerifierRules;
 
-  constructor(btf: Btf) {
+  constructor(btf: Btf, rules: VerifierRules) {
     this.btf = btf;
+    this.rules = rules;
   }
 
   /** Mirrors btf_find_field(). */
   find(id: number): ValueField[] {
     const type = this.btf.types[id];
-    if (type?.kind === "struct") return this.ofStruct(id, 0);
+    if (type?.kind === "struct") return this.ofStruct(id, 0, new Set());
     if (type?.kind === "datasec") return this.ofDatasec(type);
     throw new InvalidFields();
   }
 
+  private knows(kind: BtfFieldKind): boolean {
+    return this.rules.newMapFields || !NEW_KINDS.has(kind);
+  }
+
   /** Mirrors btf_find_struct_field(). */
-  private ofStruct(id: number, level: number): ValueField[] {
+  private ofStruct(id: number, level: number, seen: Set<BtfFieldKind>): ValueField[] {
     const type = this.btf.types[id];
     const out: ValueField[] = [];
     if (type?.kind !== "struct") return out;
-    const seen = new Set<BtfFieldKind>();
     for (const [i, member] of type.members.entries()) {
       if (member.bitOffset % 8 !== 0) throw new InvalidFields();
       this.add(out, this.ofOne(id, member.type, i, member.bitOffset / 8, 0, seen, level));
@@ -149,12 +158,14 @@ class FieldFinder {
       type = this.btf.types[id];
     }
     if (count === 0 || type === undefined) return [];
-    const facts = BY_NAME.get(nameOf(type)) ?? (type.kind === "struct" ? null : POINTER);
+    const named = BY_NAME.get(nameOf(type));
+    const facts = named && this.knows(named.kind) ? named : type.kind === "struct" ? null : POINTER;
     if (facts === null) {
       const size = type.kind === "struct" ? type.size : 0;
       if (expectedSize !== 0 && expectedSize !== size * count) return [];
       if (level + 1 >= MAX_RESOLVE_DEPTH) throw new InvalidFields();
-      const nested = this.ofStruct(id, level + 1).map((f) => ({ ...f, offset: f.offset + off }));
+      const inside = this.rules.fieldsCountedByStruct ? new Set<BtfFieldKind>() : seen;
+      const nested = this.ofStruct(id, level + 1, inside).map((f) => ({ ...f, offset: f.offset + off }));
       return repeat(nested, count, size);
     }
     if (facts.unique && seen.has(facts.kind)) throw new InvalidFields();
@@ -198,7 +209,8 @@ class FieldFinder {
     const tag = this.btf.types[pointer.type];
     if (tag?.kind !== "typeTag") return null;
     const kind = POINTER_TAGS.get(tag.name);
-    if (kind === undefined || this.btf.types[tag.type]?.kind === "typeTag") throw new InvalidFields();
+    if (kind === undefined || !this.knows(kind) || this.btf.types[tag.type]?.kind === "typeTag")
+      throw new InvalidFields();
     if (skipModifiers(this.btf, tag.type).type?.kind !== "struct") throw new InvalidFields();
     return kind;
   }
@@ -227,9 +239,14 @@ function checkTogether(fields: readonly ValueField[], valueSize: number): void {
  * The special fields of a map's value of type `id`, in ascending order; null when it has none that the kernel knows of.
  * Mirrors btf_parse_fields() as map_check_btf() calls it.
  */
-export function btfParseFields(btf: Btf, id: number, valueSize: number): readonly ValueField[] | null {
+export function btfParseFields(
+  btf: Btf,
+  id: number,
+  valueSize: number,
+  rules: VerifierRules,
+): readonly ValueField[] | null {
   try {
-    const fields = new FieldFinder(btf).find(skipModifiers(btf, id).id);
+    const fields = new FieldFinder(btf, rules).find(skipModifiers(btf, id).id);
     checkTogether(fields, valueSize);
     return fields.length === 0 ? null : fields;
   } catch (error) {

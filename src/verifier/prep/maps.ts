@@ -24,7 +24,7 @@ function mapRecord(env: VerifierEnv, load: MapLoad): BtfRecord | null {
   if (load.btf === null || load.btfValueTypeId === 0) return null;
   const bytes = load.btf === "prog" ? env.load.btf : load.btf;
   if (bytes === null) return null;
-  const fields = btfParseFields(btfBlobOf(bytes).btf, load.btfValueTypeId, load.valueSize);
+  const fields = btfParseFields(btfBlobOf(bytes).btf, load.btfValueTypeId, load.valueSize, env.rules);
   return fields === null ? null : { fields };
 }
 
