@@ -11,7 +11,7 @@ import { runRawBlock } from "../support/fuzz/raw.js";
 import { needsMirroredKernel } from "../support/live-parity.js";
 
 const SEED = Number(process.env.BPFSMITH_FUZZ_SEED ?? 1);
-const BLOCKS = Number(process.env.BPFSMITH_FUZZ_BLOCKS ?? 3);
+const BLOCKS = Number(process.env.BPFSMITH_FUZZ_BLOCKS ?? 2);
 
 t.test("a slice of fuzzing: the same verdict and the same log as the running kernel", needsMirroredKernel(), (t) => {
   using judge = new KernelJudge();
@@ -30,8 +30,8 @@ t.test("a slice of fuzzing: the same verdict and the same log as the running ker
 });
 
 t.test("raw cases: an answer or an InputError", (t) => {
-  const { cases, faults, answers } = runRawBlock(SEED, 0);
-  t.ok(cases >= 1000, `${cases} cases`);
+  const { cases, faults, answers } = runRawBlock(SEED, 0, 500);
+  t.ok(cases === 500, `${cases} cases`);
   for (const [key, { stack, example }] of Object.entries(faults)) {
     // How long something takes here says nothing: many processes run at once.
     if (!key.startsWith("slow")) t.fail(`${key}: ${stack}\n${example}`);
