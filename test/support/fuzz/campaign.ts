@@ -2,6 +2,7 @@
 import type { ProgramLoad } from "../../../src/model/load.js";
 import type { KernelAnswer } from "../../../src/model/record.js";
 import { SyscallError, VerifierRejection } from "../../../src/syscall/errors.js";
+import { InputError } from "../../../src/util/errors.js";
 import type { Capabilities } from "../../../src/verifier/index.js";
 import { programs } from "../../fixtures/verifier/programs/index.js";
 import { compare, type Finding, type Outcome } from "./compare.js";
@@ -123,12 +124,13 @@ export class Campaign {
     return randomProgram(mixSeed(this.#seed, block, i + 1), this.#caps);
   }
 
-  /** Null when there is nothing to compare: a map or BTF could not be made. */
+  /** Null when there is nothing to compare: a map or BTF could not be made, or an instruction names no map. */
   #compare(load: ProgramLoad, logLevel: number): Outcome | null {
     try {
       return compare(load, this.#caps, logLevel, this.#ask);
     } catch (error) {
-      if (error instanceof SyscallError || error instanceof VerifierRejection) return null;
+      if (error instanceof SyscallError || error instanceof VerifierRejection || error instanceof InputError)
+        return null;
       throw error;
     }
   }
