@@ -33,7 +33,7 @@ import { build } from "esbuild";
 import { kernelProfile } from "../src/kernel/profile.js";
 import { bpfPermission } from "../src/syscall/permissions.js";
 import { InputError } from "../src/util/errors.js";
-import { KnownDifferences, readKnown } from "./parity/known.js";
+import { KNOWN_FILE, KnownDifferences, readKnown } from "../test/support/known.js";
 import type { Settings } from "./parity/outcome.js";
 import { Pool, recordFiles } from "./parity/pool.js";
 import { Report } from "./parity/report.js";
@@ -55,7 +55,7 @@ function commandLine() {
       profile: { type: "string" },
       cpus: { type: "string" },
       vmlinux: { type: "string" },
-      known: { type: "string", default: here("../test/fixtures/parity/known.json") },
+      known: { type: "string", default: fileURLToPath(KNOWN_FILE) },
       jobs: { type: "string", default: String(availableParallelism()) },
       timeout: { type: "string", default: "900" },
     },

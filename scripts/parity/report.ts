@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { errnoName } from "../../src/kernel/errno.js";
+import type { Known, KnownDifferences } from "../../test/support/known.js";
 import { DIFFERENCE_KINDS } from "../../test/support/parity.js";
-import type { Known, KnownDifferences } from "./known.js";
 import type { Outcome } from "./outcome.js";
 import { addTo, emptyRow, percent, type Row, reached, type Share, shares } from "./tally.js";
 

@@ -6,9 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import t from "tap";
-import { KnownDifferences, readKnown } from "../../scripts/parity/known.js";
-import type { Outcome } from "../../scripts/parity/outcome.js";
 import { readRecord } from "../../src/model/record.js";
+import { KNOWN_FILE, KnownDifferences, readKnown } from "../support/known.js";
 import { compareLogs, type DifferenceKind, lastMessage } from "../support/parity.js";
 import { needsKernelTypes } from "../support/parity-scope.js";
 
@@ -160,7 +159,7 @@ t.test("differences of every kind are found, and only those", (t) => {
 
 t.test("known differences hold for one record, kind and release, and must not outlive themselves", (t) => {
   const entry = { id: "a", kind: "log", release: "6.18", reason: "made up" } as const;
-  const outcome = (id: string, kind: DifferenceKind | null): Outcome => ({ id, kind, profile: "6.18" }) as Outcome;
+  const outcome = (id: string, kind: DifferenceKind | null) => ({ id, kind, profile: "6.18" });
   const known = new KnownDifferences([entry, { ...entry, id: "b" }, { ...entry, id: "c" }]);
   t.equal(known.reasonOf(outcome("a", "log")), "made up");
   t.equal(known.reasonOf(outcome("b", "verdict")), null);
@@ -173,7 +172,7 @@ t.test("known differences hold for one record, kind and release, and must not ou
   t.same(readKnown(file(entry)), [entry]);
   t.throws(() => readKnown(file({ ...entry, reason: "" })), /reason/);
   t.throws(() => readKnown(file({ ...entry, kind: "mood" })), /no such kind/);
-  t.ok(readKnown(join(root, "test/fixtures/parity/known.json")));
+  t.ok(readKnown(KNOWN_FILE));
   t.end();
 });
 

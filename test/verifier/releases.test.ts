@@ -5,9 +5,9 @@ import { kernelProfile, kernelReleases } from "../../src/kernel/profile.js";
 import { type LoadRecord, readRecord } from "../../src/model/record.js";
 import { lastMeaningfulLine } from "../../src/syscall/errors.js";
 import { verify } from "../../src/verifier/index.js";
-import { knownDifferences } from "../fixtures/verifier/known-differences.js";
 import { programs } from "../fixtures/verifier/programs/index.js";
 import { acceptedSince, acceptedUntil, rejectedOtherwise, releases } from "../fixtures/verifier/programs/releases.js";
+import { knownOf } from "../support/known.js";
 
 /*
  * Programs that kernels judge differently, with what each kernel said, and an older kernel's verdicts on the others.
@@ -56,6 +56,7 @@ t.test("each profile says what its kernel said", (t) => {
 t.test("6.12's verdicts on the whole collection", (t) => {
   const verdicts = JSON.parse(read("verdicts-6.12.json")) as Record<string, readonly [number, string]>;
   const profile = kernelProfile("6.12");
+  const knownDifferences = knownOf("6.12");
   let compared = 0;
   for (const { name, load } of programs) {
     const recorded = verdicts[name];

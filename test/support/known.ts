@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
+import { InputError } from "../../src/util/errors.js";
 import { array, object, string } from "../../src/util/json.js";
-import { DIFFERENCE_KINDS, type DifferenceKind } from "../../test/support/parity.js";
-import type { Outcome } from "./outcome.js";
+import { DIFFERENCE_KINDS, type DifferenceKind } from "./parity.js";
+
+/** Where they are listed. */
+export const KNOWN_FILE = new URL("../fixtures/parity/known.json", import.meta.url);
 
 /** A disagreement that somebody understood. */
 export interface Known {
@@ -20,11 +23,27 @@ export function readKnown(path: string | URL): Known[] {
   return array(json, "known").map((value, i) => {
     const entry = object(value, `known[${i}]`);
     const kind = DIFFERENCE_KINDS.find((name) => name === entry.kind);
-    if (kind === undefined) throw new TypeError(`known[${i}]: no such kind: ${String(entry.kind)}`);
+    if (kind === undefined) throw new InputError(`known[${i}]: no such kind: ${String(entry.kind)}`);
     const reason = string(entry, "reason");
-    if (reason === "") throw new TypeError(`known[${i}]: a reason is wanted`);
+    if (reason === "") throw new InputError(`known[${i}]: a reason is wanted`);
     return { id: string(entry, "id"), kind, release: string(entry, "release"), reason };
   });
+}
+
+/** Why the mirror of a release is known to disagree, by the record's id. */
+export function knownOf(release: string): ReadonlyMap<string, Known> {
+  return new Map(
+    readKnown(KNOWN_FILE)
+      .filter((known) => known.release === release)
+      .map((known) => [known.id, known]),
+  );
+}
+
+/** How a record came out, as far as it matters here. */
+interface Compared {
+  readonly id: string;
+  readonly kind: DifferenceKind | null;
+  readonly profile: string;
 }
 
 /** Which differences are known, and which known ones are gone. */
@@ -38,7 +57,7 @@ export class KnownDifferences {
   }
 
   /** Why an outcome differs, null when nobody knows. */
-  reasonOf({ id, kind, profile }: Outcome): string | null {
+  reasonOf({ id, kind, profile }: Compared): string | null {
     this.seen.add(`${profile} ${id}`);
     if (kind === null) return null;
     const entry = this.entries.find((known) => known.id === id && known.kind === kind && known.release === profile);
