@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { INSN_SIZE } from "../asm/insn.js";
-import { errnoName } from "../kernel/errno.js";
+import { Errno, errnoName } from "../kernel/errno.js";
 import type { KernelProfile } from "../kernel/profile.js";
 import { nrCpuIds as thisMachinesCpus } from "../load/cpus.js";
 import { kernelTypes } from "../load/vmlinux.js";
@@ -77,7 +77,9 @@ export function verdictLine(name: string, bytes: number, { result, microseconds 
     const at = result.construct;
     return `${name}: ${colors.yellow("unsupported")}: ${at?.what ?? ""} at insn ${at?.insn ?? 0} (${figures})`;
   }
-  return `${name}: ${colors.red("rejected")}: ${result.lastMessage} (${errnoName(result.errno) ?? result.errno}; ${figures})`;
+  // With a log that does not fit the kernel refuses whatever the verdict is.
+  const reason = result.errno === Errno.ENOSPC ? `the log takes ${result.logTrueSize} bytes` : result.lastMessage;
+  return `${name}: ${colors.red("rejected")}: ${reason} (${errnoName(result.errno) ?? result.errno}; ${figures})`;
 }
 
 /** Characters of a log that are escaped at once: as JSON a log of 500 MB is longer than a string may be. */
