@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { type BtfBlob, readBtfBlob } from "../../btf/read.js";
+import type { Btf } from "../../btf/types.js";
+import type { VerifierRules } from "../../kernel/rules.js";
 import { MapFlag, MapType } from "../../kernel/uapi.js";
 import type { MapLoad } from "../../model/load.js";
 import type { BtfRecord, VerifierEnv } from "../env.js";
@@ -19,13 +21,35 @@ export function btfBlobOf(bytes: Uint8Array): BtfBlob {
   return blob;
 }
 
+interface KnownRecord {
+  readonly valueSize: number;
+  readonly rules: VerifierRules;
+  readonly record: BtfRecord | null;
+}
+
+const records = new WeakMap<Btf, Map<number, KnownRecord>>();
+
+/** The special fields of a value, found once for each type: the kernel looks for them when the map is made. */
+function recordOf(btf: Btf, id: number, valueSize: number, rules: VerifierRules): BtfRecord | null {
+  let byType = records.get(btf);
+  if (byType === undefined) {
+    byType = new Map();
+    records.set(btf, byType);
+  }
+  const known = byType.get(id);
+  if (known !== undefined && known.valueSize === valueSize && known.rules === rules) return known.record;
+  const fields = btfParseFields(btf, id, valueSize, rules);
+  const record = fields === null ? null : { fields };
+  byType.set(id, { valueSize, rules, record });
+  return record;
+}
+
 /** The special fields of a map's value. */
 function mapRecord(env: VerifierEnv, load: MapLoad): BtfRecord | null {
   if (load.btf === null || load.btfValueTypeId === 0) return null;
   const bytes = load.btf === "prog" ? env.load.btf : load.btf;
   if (bytes === null) return null;
-  const fields = btfParseFields(btfBlobOf(bytes).btf, load.btfValueTypeId, load.valueSize, env.rules);
-  return fields === null ? null : { fields };
+  return recordOf(btfBlobOf(bytes).btf, load.btfValueTypeId, load.valueSize, env.rules);
 }
 
 /** The map as the kernel makes it: programs can never write into a device map. */

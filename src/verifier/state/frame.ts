@@ -4,10 +4,37 @@ import { MAX_BPF_REG, REG_WORDS } from "./reg.js";
 
 const INITIAL_SLOTS = 4;
 
+/** Arrays given back, by size class: room for 4, 8, 16, ... slots. */
+const spareMems: Int32Array[][] = [];
+const SPARE_LIMIT = 1024;
+
+function sizeClass(slots: number): number {
+  return slots <= INITIAL_SLOTS ? 0 : 30 - Math.clz32(slots - 1);
+}
+
+function memWords(size: number): number {
+  return (MAX_BPF_REG + (INITIAL_SLOTS << size)) * REG_WORDS;
+}
+
+/** An array of a size class; its content is stale. */
+function takeMem(size: number): Int32Array {
+  return spareMems[size]?.pop() ?? new Int32Array(memWords(size));
+}
+
+function giveMem(mem: Int32Array): void {
+  const size = sizeClass(mem.length / REG_WORDS - MAX_BPF_REG);
+  while (spareMems.length <= size) spareMems.push([]);
+  const spare = spareMems[size]!;
+  if (spare.length < SPARE_LIMIT) spare.push(mem);
+}
+
 /** One call frame: registers, then stack slots, in one Int32Array. Mirrors struct bpf_func_state. */
 export class FuncState {
-  /** Registers R0–R10, then the stack slots from fp-8 downwards; see reg.ts. Replaced when the stack grows. */
-  mem = new Int32Array((MAX_BPF_REG + INITIAL_SLOTS) * REG_WORDS);
+  /**
+   * Registers R0–R10, then the stack slots from fp-8 downwards; see reg.ts. Replaced when the stack grows. Its length is
+   * that of the smallest size class with room for the slots, so that frames of equal stacks are copied as a whole.
+   */
+  mem = takeMem(0).fill(0);
   callsite = 0;
   frameno = 0;
   subprogno = 0;
@@ -25,25 +52,25 @@ export class FuncState {
   growStack(bytes: number): void {
     const size = (bytes + 7) & ~7;
     if (size <= this.allocatedStack) return;
+    const used = (MAX_BPF_REG + (this.allocatedStack >> 3)) * REG_WORDS;
     const words = (MAX_BPF_REG + (size >> 3)) * REG_WORDS;
     if (words > this.mem.length) {
-      const grown = new Int32Array(Math.max(words, this.mem.length * 2));
-      grown.set(this.mem.subarray(0, (MAX_BPF_REG + (this.allocatedStack >> 3)) * REG_WORDS));
-      this.mem = grown;
-    } else {
-      this.mem.fill(0, (MAX_BPF_REG + (this.allocatedStack >> 3)) * REG_WORDS, words);
+      const old = this.mem;
+      this.mem = takeMem(sizeClass(size >> 3));
+      this.mem.set(old);
+      giveMem(old);
     }
+    this.mem.fill(0, used, words);
     this.allocatedStack = size;
   }
 
   /** Becomes a copy of `src`. Mirrors copy_func_state(). */
   copyFrom(src: FuncState): void {
-    const words = (MAX_BPF_REG + (src.allocatedStack >> 3)) * REG_WORDS;
-    const from = src.mem;
-    if (words > this.mem.length) this.mem = new Int32Array(from.length);
-    // To copy some words too many is faster than to make a view of the right ones.
-    if (from.length <= this.mem.length && from.length <= words * 2) this.mem.set(from);
-    else this.mem.set(from.subarray(0, words));
+    if (this.mem.length !== src.mem.length) {
+      giveMem(this.mem);
+      this.mem = takeMem(sizeClass(src.allocatedStack >> 3));
+    }
+    this.mem.set(src.mem);
     this.callsite = src.callsite;
     this.frameno = src.frameno;
     this.subprogno = src.subprogno;
@@ -64,6 +91,10 @@ const free: FuncState[] = [];
 export function allocFrame(): FuncState {
   const frame = free.pop();
   if (frame === undefined) return new FuncState();
+  if (frame.mem.length !== memWords(0)) {
+    giveMem(frame.mem);
+    frame.mem = takeMem(0);
+  }
   frame.mem.fill(0, 0, MAX_BPF_REG * REG_WORDS);
   frame.callsite = 0;
   frame.frameno = 0;

@@ -35,6 +35,7 @@ import {
   reportTraceState,
   reportTraceStep,
 } from "../report/precision.js";
+import type { FuncState } from "../state/frame.js";
 import { R_PRECISE, R_TYPE, regAt, STACK_SPILL, slotAt, slotType } from "../state/reg.js";
 import { findSubprog, subprogIsGlobal } from "../state/subprog.js";
 import type { BacktrackState } from "../state/tables.js";
@@ -360,6 +361,27 @@ function markEntryArgsPrecise(env: VerifierEnv, st: VerifierState, changed: { va
   return 0;
 }
 
+function markParentSlots(env: VerifierEnv, func: FuncState, fr: number, changed: { value: boolean }): number {
+  const bt = env.bt;
+  const mem = func.mem;
+  const slots = func.allocatedStack >> 3;
+  for (let i = 0; i < 64; i++) {
+    if (!btIsFrameSlotSet(bt, fr, i)) continue;
+    if (i >= slots) {
+      return verifierBug(env, `stack slot ${i}, total slots ${slots} (i >= func->allocated_stack / BPF_REG_SIZE)`);
+    }
+    const o = slotAt(i);
+    const scalar = slotType(mem, o, 7) === STACK_SPILL && mem[o + R_TYPE] === RegType.SCALAR_VALUE;
+    if (!scalar || mem[o + R_PRECISE] !== 0) {
+      btClearFrameSlot(bt, fr, i);
+    } else {
+      mem[o + R_PRECISE] = 1;
+      changed.value = true;
+    }
+  }
+  return 0;
+}
+
 /** Marks what is wanted in a saved state and forgets what is precise already or no scalar. */
 function markParentState(env: VerifierEnv, st: VerifierState, changed: { value: boolean }): number {
   const bt = env.bt;
@@ -376,20 +398,9 @@ function markParentState(env: VerifierEnv, st: VerifierState, changed: { value: 
         changed.value = true;
       }
     }
-    const slots = func.allocatedStack >> 3;
-    for (let i = 0; i < 64; i++) {
-      if (!btIsFrameSlotSet(bt, fr, i)) continue;
-      if (i >= slots) {
-        return verifierBug(env, `stack slot ${i}, total slots ${slots} (i >= func->allocated_stack / BPF_REG_SIZE)`);
-      }
-      const o = slotAt(i);
-      const scalar = slotType(mem, o, 7) === STACK_SPILL && mem[o + R_TYPE] === RegType.SCALAR_VALUE;
-      if (!scalar || mem[o + R_PRECISE] !== 0) {
-        btClearFrameSlot(bt, fr, i);
-      } else {
-        mem[o + R_PRECISE] = 1;
-        changed.value = true;
-      }
+    if ((bt.stackLo[fr]! | bt.stackHi[fr]!) !== 0) {
+      const err = markParentSlots(env, func, fr, changed);
+      if (err !== 0) return err;
     }
     if (env.details) reportTraceMark(env, st, fr);
   }
