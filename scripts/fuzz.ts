@@ -23,7 +23,7 @@ import { BLOCK } from "../test/support/fuzz/campaign.js";
 import { parseCapabilities } from "../test/support/fuzz/capabilities.js";
 import { Fleet } from "../test/support/fuzz/fleet.js";
 import { RAW_BLOCK } from "../test/support/fuzz/raw.js";
-import { allowUnprivileged } from "../test/support/fuzz/unprivileged.js";
+import { UnprivilegedBpf } from "../test/support/fuzz/unprivileged.js";
 
 const { values } = parseArgs({
   options: {
@@ -58,7 +58,11 @@ async function main(): Promise<number> {
   const keep = values.keep ?? fileURLToPath(new URL("../test/fixtures/fuzz/found.jsonl", import.meta.url));
   parseCapabilities(values.caps);
   if (!raw) mkdirSync(dirname(keep), { recursive: true });
+  using unprivileged = new UnprivilegedBpf();
+  const allow = values.caps === "none" && !raw ? () => unprivileged.allow() : () => {};
+  allow();
   const fleet = new Fleet({
+    allow,
     root: fileURLToPath(new URL("..", import.meta.url)),
     seed: number("seed", Math.floor(Date.now() / 1000)) | 0,
     caps: values.caps,
@@ -71,13 +75,8 @@ async function main(): Promise<number> {
     untilFound: values["until-found"],
     say: (line) => console.log(line),
   });
-  const restore = values.caps === "none" && !raw ? allowUnprivileged() : () => {};
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => fleet.stop());
-  try {
-    return (await fleet.run()) ? 0 : 1;
-  } finally {
-    restore();
-  }
+  return (await fleet.run()) ? 0 : 1;
 }
 
 try {

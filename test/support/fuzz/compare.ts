@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { Errno } from "../../../src/kernel/errno.js";
 import { LogLevel } from "../../../src/kernel/uapi.js";
 import { nrCpuIds } from "../../../src/load/cpus.js";
 import type { ProgramLoad } from "../../../src/model/load.js";
@@ -7,6 +8,7 @@ import type { KernelAnswer } from "../../../src/model/record.js";
 import { lastMeaningfulLine } from "../../../src/syscall/errors.js";
 import { type Capabilities, type VerifyResult, verify } from "../../../src/verifier/index.js";
 import { compareLogs, type Difference, mask } from "../parity.js";
+import { unprivilegedAllowed } from "./unprivileged.js";
 
 /** How mirror and kernel differ about a program. */
 export type DifferenceKind = "crash" | "verdict" | "errno" | "message" | "log";
@@ -112,6 +114,9 @@ export function compare(
   if (ours.verdict === "unsupported") return { unsupported: ours.construct!.what };
   if ((logLevel & LogLevel.STATS) !== 0) ours = { ...ours, log: withoutTimes(ours.log) };
   const kernel = ask(load, logLevel);
+  if (kernel.errno === Errno.EPERM && ours.errno !== Errno.EPERM && !caps.bpf && !unprivilegedAllowed()) {
+    return { skipped: "unprivileged use of bpf(2) was switched off by another program meanwhile" };
+  }
   for (const [pattern, rule] of KERNEL_BUGS) if (pattern.test(kernel.log)) return { skipped: rule };
   const accepted = kernel.errno === 0;
   const finding = findingOf(kernel, ours);

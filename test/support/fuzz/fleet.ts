@@ -28,6 +28,8 @@ export interface FleetOptions {
   readonly keep: string | null;
   /** Stop at the first difference. */
   readonly untilFound: boolean;
+  /** Called again and again: sees to it that the processes may use bpf(2). */
+  readonly allow?: () => void;
   readonly say: (line: string) => void;
 }
 
@@ -133,8 +135,11 @@ export class Fleet {
       clearTimeout(watch);
       watch = setTimeout(kill, SILENCE);
       const message = JSON.parse(line) as FromWorker;
-      if (message.kind === "block") block = message.block;
-      else this.#hear(message);
+      if (message.kind === "block") {
+        block = message.block;
+        this.#options.allow?.();
+      }
+      if (message.kind !== "block") this.#hear(message);
     });
     return new Promise((resolve) => {
       child.on("close", (code) => {
