@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import t from "tap";
 import { FAULTS } from "../../scripts/fuzz/faults.js";
+import { readRecord } from "../../src/model/record.js";
 import { Campaign } from "../support/fuzz/campaign.js";
 import { putTogether, takeApart } from "../support/fuzz/edit.js";
 import { ALL_CAPABILITIES, randomProgram } from "../support/fuzz/generate.js";
@@ -9,13 +10,14 @@ import { KernelJudge } from "../support/fuzz/kernel.js";
 import { Minimiser } from "../support/fuzz/minimise.js";
 import { runRawBlock } from "../support/fuzz/raw.js";
 import { needsMirroredKernel } from "../support/live-parity.js";
+import { judge } from "../support/parity.js";
 
 const SEED = Number(process.env.BPFSMITH_FUZZ_SEED ?? 1);
 const BLOCKS = Number(process.env.BPFSMITH_FUZZ_BLOCKS ?? 2);
 
 t.test("a slice of fuzzing: the same verdict and the same log as the running kernel", needsMirroredKernel(), (t) => {
-  using judge = new KernelJudge();
-  const campaign = new Campaign(SEED, ALL_CAPABILITIES, (load, logLevel) => judge.ask(load, logLevel));
+  using live = new KernelJudge();
+  const campaign = new Campaign(SEED, ALL_CAPABILITIES, (load, logLevel) => live.ask(load, logLevel));
   let programs = 0;
   let accepted = 0;
   for (let block = 0; block < BLOCKS; block++) {
@@ -72,5 +74,15 @@ t.test("every mistake that the fuzzer's strength is shown with can be planted", 
     t.not(from, to);
   }
   t.equal(FAULTS.length, 20);
+  t.end();
+});
+
+t.test("what fuzzing found stays mended", (t) => {
+  const lines = readFileSync(new URL("../fixtures/fuzz/found.jsonl", import.meta.url), "utf8").split("\n");
+  for (const line of lines.filter((text) => text !== "")) {
+    const { id, kernel, difference, sameVerdict, result } = judge(readRecord(line), { cpus: 2 });
+    t.ok(sameVerdict, `${id}: kernel errno ${kernel.errno}, ours ${result.errno}`);
+    t.equal(difference, null, id);
+  }
   t.end();
 });

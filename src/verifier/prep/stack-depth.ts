@@ -108,7 +108,13 @@ class DepthWalk {
       if (!isCall && !bpfPseudoFunc(insns, i)) continue;
       const callee = findSubprog(this.env, i + insns.imm[i]! + 1);
       // Callbacks that run later have a stack of their own unless they are called outright.
-      if (subprogs[callee]!.isAsyncCb && !isCall) continue;
+      if (subprogs[callee]!.isAsyncCb) {
+        if (subprogs[callee]!.hasTailCall) {
+          verbose(this.env, "verifier bug: subprog has tail_call and async cb\n");
+          return -Errno.EFAULT;
+        }
+        if (!isCall) continue;
+      }
       this.retInsn.push(i + 1);
       this.retProg.push(idx);
       if (subprogs[callee]!.isExceptionCb) {
