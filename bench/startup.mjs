@@ -13,7 +13,7 @@ import { loadSource } from "../dist/cli/source.js";
 const { values } = parseArgs({ options: { runs: { type: "string", default: "15" } } });
 const runs = Number(values.runs);
 const root = fileURLToPath(new URL("..", import.meta.url));
-const cli = join(root, "dist/cli/main.js");
+const cli = join(root, "dist/cli/main.cjs");
 const example = join(root, "examples/execsnoop.ts");
 const scratch = mkdtempSync(join(tmpdir(), "bpfsmith-bench-"));
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));

@@ -198,7 +198,7 @@ function coldStart(load) {
   try {
     const file = join(scratch, "program.jsonl");
     writeFileSync(file, `${writeRecord({ id: "cold", load, kernel: null })}\n`);
-    const verdict = [join(root, "dist/cli/main.js"), "verify", "--records", file];
+    const verdict = [join(root, "dist/cli/main.cjs"), "verify", "--records", file];
     const ours = [];
     const bare = [];
     for (let i = 0; i < Math.max(runs, 15); i++) {

@@ -82,7 +82,7 @@ const jointModules = {
 
 await build({
   ...settings,
-  entryPoints: { core: "joint:core", node: "joint:node", "cli/main": join(src, "cli/main.ts") },
+  entryPoints: { core: "joint:core", node: "joint:node", "cli/command-line": join(src, "cli/command-line.ts") },
   plugins: [jointModules],
   outdir,
   // Modules find package.json and the rooms' entries by paths: what they stand in lies one folder deep.
@@ -100,3 +100,24 @@ for (const entry of entries) {
     `// SPDX-License-Identifier: MIT\nexport { ${list.join(", ")} } from "${from}";\n`,
   );
 }
+
+// The command: a small script that starts a large one from V8's compiled code.
+const script = {
+  ...settings,
+  format: "cjs",
+  outdir,
+  outExtension: { ".js": ".cjs" },
+  minifyWhitespace: true,
+  minifySyntax: true,
+};
+await build({ ...script, entryPoints: { "cli/main": join(src, "cli/main.ts") }, external: ["./command-line.js"] });
+await build({
+  ...script,
+  entryPoints: { "cli/app": join(src, "cli/app.ts") },
+  packages: "bundle",
+  external: ["esbuild"],
+  // Code that is kept compiled cannot import() modules.
+  supported: { "dynamic-import": false },
+  define: { "import.meta.url": "scriptUrl" },
+  banner: { js: 'const scriptUrl = require("node:url").pathToFileURL(__filename).href;' },
+});

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 /** One source file that went into a bundle, as it was then. */
 interface Input {
@@ -13,13 +12,24 @@ interface Input {
 
 /** A bundled program in the cache. */
 export interface CachedBundle {
-  /** The bundle, an ES module. */
+  /** The bundle, an ES module (`.mjs`) or a CommonJS script (`.cjs`). */
   readonly module: string;
   /** Its source map (version 3). */
   readonly map: string;
 }
 
+/** Of a bundle's file: a module's or a script's. */
+type Ending = ".mjs" | ".cjs";
+
+/** Bundles lie below `dir` as the programs lie below the root directory. */
+const pathsOf = (dir: string, program: string, ending: Ending): CachedBundle & { readonly manifest: string } => {
+  const module = join(dir, "bundles", `${program}${ending}`);
+  return { module, map: `${module}.map`, manifest: `${module}.json` };
+};
+
 interface Manifest {
+  /** The build of bpfsmith that made the bundle: it may hold paths of that one. */
+  readonly build: string;
   readonly inputs: readonly Input[];
 }
 
@@ -45,20 +55,16 @@ export function cacheDir(): string | undefined {
   );
 }
 
-/** Names the cache entry of a source file, for this build of bpfsmith. */
-export function cacheKey(entry: string, build: string): string {
-  return createHash("sha256").update(`${build}\0${entry}`).digest("hex").slice(0, 24);
-}
-
-/** The bundle kept under `key`, if every file that went into it is unchanged. */
-export function readCache(dir: string, key: string): CachedBundle | undefined {
+/** The bundle kept of a program (an absolute path), if this build made it and every file that went into it is unchanged. */
+export function readCache(dir: string, program: string, ending: Ending, build: string): CachedBundle | undefined {
   try {
-    const manifest = JSON.parse(readFileSync(join(dir, `${key}.json`), "utf8")) as Manifest;
+    const bundle = pathsOf(dir, program, ending);
+    const manifest = JSON.parse(readFileSync(bundle.manifest, "utf8")) as Manifest;
+    if (manifest.build !== build) return undefined;
     for (const input of manifest.inputs) {
       const stat = statSync(input.path);
       if (stat.mtimeMs !== input.mtimeMs || stat.size !== input.size) return undefined;
     }
-    const bundle = { module: join(dir, `${key}.mjs`), map: join(dir, `${key}.mjs.map`) };
     statSync(bundle.module);
     return bundle;
   } catch {
@@ -66,29 +72,32 @@ export function readCache(dir: string, key: string): CachedBundle | undefined {
   }
 }
 
-const replaceFile = (path: string, content: string): void => {
+/** Writes a file beside its place and puts it there, so that nobody ever reads half of it. */
+export const replaceFile = (path: string, content: string | Uint8Array): void => {
   const temporary = `${path}.${process.pid}.tmp`;
   writeFileSync(temporary, content, { mode: 0o600 });
   renameSync(temporary, path);
 };
 
-/** Keeps a bundle; `inputs` are the absolute paths of all files that went into it. */
+/** Keeps a bundle. */
 export function writeCache(
   dir: string,
-  key: string,
-  code: string,
-  map: string,
-  inputs: readonly string[],
+  program: string,
+  ending: Ending,
+  build: string,
+  { code, map, inputs }: { readonly code: string; readonly map: string; readonly inputs: readonly string[] },
 ): CachedBundle {
   const manifest: Manifest = {
+    build,
     inputs: inputs.map((path) => {
       const stat = statSync(path);
       return { path, mtimeMs: stat.mtimeMs, size: stat.size };
     }),
   };
-  const bundle = { module: join(dir, `${key}.mjs`), map: join(dir, `${key}.mjs.map`) };
+  const bundle = pathsOf(dir, program, ending);
+  mkdirSync(dirname(bundle.module), { recursive: true, mode: 0o700 });
   replaceFile(bundle.module, code);
   replaceFile(bundle.map, map);
-  replaceFile(join(dir, `${key}.json`), JSON.stringify(manifest));
+  replaceFile(bundle.manifest, JSON.stringify(manifest));
   return bundle;
 }

@@ -7,6 +7,7 @@ import { disasm } from "./disasm.js";
 import { loadCommand } from "./load.js";
 import { ExitCode } from "./output.js";
 import { reportError } from "./report.js";
+import { NeedsModules } from "./rooms.js";
 import { runCommand } from "./run.js";
 import { verifyCommand } from "./verify.js";
 
@@ -123,7 +124,10 @@ function commandLine(done: (code: number) => void): Command {
   return program;
 }
 
-/** Runs one command line (with the two words that Node puts in front) and gives its exit code. */
+/**
+ * Runs one command line (with the two words that Node puts in front) and gives its exit code.
+ * @throws NeedsModules when it must be run again where bpfsmith runs as modules; nothing has happened then.
+ */
 export async function main(argv: readonly string[]): Promise<number> {
   let code: number = ExitCode.OK;
   try {
@@ -132,6 +136,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }).parseAsync(argv as string[]);
     return code;
   } catch (error) {
+    if (error instanceof NeedsModules) throw error;
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
     return reportError(error);
   }

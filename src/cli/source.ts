@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { SourceMap, type SourceMapPayload } from "node:module";
+import { createRequire, SourceMap, type SourceMapPayload } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { compileFunction } from "node:vm";
 import { InputError } from "../util/errors.js";
-import { type CachedBundle, cacheDir, cacheKey, readCache, writeCache } from "./cache.js";
+import { type Bundle, bundleModule, bundleScript, ownRoot } from "./bundle.js";
+import { type CachedBundle, cacheDir, readCache, writeCache } from "./cache.js";
+import { joinedRooms, NeedsModules, type Rooms } from "./rooms.js";
 
 /** A user's program, imported. */
 export interface LoadedSource {
@@ -63,107 +66,63 @@ export class SourcePositions {
   }
 }
 
-const ownRoot = fileURLToPath(new URL("..", import.meta.url));
-
 /** Tells builds of bpfsmith apart: bundles hold absolute paths of this one. */
 function buildId(): string {
   return `${ownRoot}:${statSync(fileURLToPath(import.meta.url)).mtimeMs}`;
 }
 
-/** Bundles `file` with everything it imports by path; packages stay outside and are named by absolute URL. */
-async function bundle(file: string): Promise<{ code: string; map: string; inputs: string[] }> {
-  const esbuild = await import("esbuild");
-  try {
-    const result = await esbuild.build({
-      entryPoints: [file],
-      outfile: `${file}.mjs`,
-      bundle: true,
-      write: false,
-      format: "esm",
-      platform: "node",
-      target: "node20",
-      sourcemap: "external",
-      sourcesContent: false,
-      metafile: true,
-      logLevel: "silent",
-      absWorkingDir: dirname(file),
-      plugins: [{ name: "packages", setup: keepPackagesOutside }],
-    });
-    const output = (ending: string): string => result.outputFiles.find((f) => f.path.endsWith(ending))?.text ?? "";
-    const map = JSON.parse(output(".mjs.map")) as { sources: string[] };
-    map.sources = map.sources.map((source) => resolve(dirname(file), source));
-    return {
-      code: output(".mjs"),
-      map: JSON.stringify(map),
-      inputs: Object.keys(result.metafile.inputs).map((path) => resolve(dirname(file), path)),
-    };
-  } catch (error) {
-    throw syntaxError(file, error);
-  }
+type Exports = Readonly<Record<string, unknown>>;
+
+function importModule({ module }: CachedBundle): Promise<Exports> {
+  return import(`${pathToFileURL(module).href}?${statSync(module).mtimeMs}`) as Promise<Exports>;
 }
 
-function keepPackagesOutside(build: import("esbuild").PluginBuild): void {
-  build.onResolve({ filter: /^[^./]/ }, async (args) => {
-    if (args.kind === "entry-point" || args.pluginData === "resolving") return undefined;
-    if (args.path.startsWith("node:")) return { path: args.path, external: true };
-    const own = /^bpfsmith(?:\/([a-z]+))?$/.exec(args.path);
-    if (own !== null) {
-      // When bpfsmith itself runs from its source, its modules end in .ts.
-      const names = ["index.js", "index.ts"].map((name) => join(ownRoot, own[1] ?? "", name));
-      const path = names.find((name) => existsSync(name));
-      return path === undefined ? undefined : { path: pathToFileURL(path).href, external: true };
-    }
-    const found = await build.resolve(args.path, {
-      kind: args.kind,
-      resolveDir: args.resolveDir,
-      importer: args.importer,
-      pluginData: "resolving",
-    });
-    if (found.errors.length > 0 || found.external) return found;
-    return { path: pathToFileURL(found.path).href, external: true };
-  });
+/** @throws NeedsModules when the program is none for a script. */
+function runScript({ module: path }: CachedBundle, rooms: Rooms): Exports {
+  const code = readFileSync(path, "utf8");
+  if (code === "") throw new NeedsModules();
+  const requireNode = createRequire(import.meta.url);
+  const require = (specifier: string): unknown => rooms(specifier) ?? requireNode(specifier);
+  const module = { exports: {} };
+  compileFunction(code, ["module", "exports", "require"], { filename: path })(module, module.exports, require);
+  return module.exports;
 }
 
-interface BuildMessage {
-  readonly text: string;
-  readonly location: { readonly file: string; readonly line: number; readonly column: number } | null;
-}
-
-function syntaxError(file: string, error: unknown): Error {
-  const messages = (error as { errors?: readonly BuildMessage[] }).errors;
-  const first = messages?.[0];
-  if (first === undefined) return error as Error;
-  const at = first.location;
-  return new InputError(
-    first.text,
-    at === null
-      ? { file }
-      : { file: resolve(dirname(file), at.file.replace(/^[a-z]+:/, "")), line: at.line, column: at.column + 1 },
-  );
+/** The program as a script; without code when it can only be a module, which the cache then remembers. */
+async function scriptOrNothing(file: string): Promise<Bundle> {
+  return (await bundleScript(file)) ?? { ...(await bundleModule(file)), code: "" };
 }
 
 /**
  * Imports a TypeScript (or JavaScript) program. Types are stripped, not checked. The bundle is
  * cached, so that an unchanged program starts without the bundler.
- * @throws InputError when the file is missing or does not parse; whatever the module itself throws.
+ * @throws InputError when the file is missing or does not parse; NeedsModules when bpfsmith runs as one script and the
+ * program cannot; whatever the program itself throws.
  */
 export async function loadSource(path: string): Promise<LoadedSource> {
   const file = resolve(path);
   if (!existsSync(file)) throw new InputError("no such file", { file: path });
+  const rooms = joinedRooms();
+  const ending = rooms === undefined ? ".mjs" : ".cjs";
   const dir = cacheDir();
-  const key = cacheKey(file, buildId());
-  let found = dir === undefined ? undefined : readCache(dir, key);
+  let found = dir === undefined ? undefined : readCache(dir, file, ending, buildId());
   let scratch: string | undefined;
   if (found === undefined) {
-    const { code, map, inputs } = await bundle(file);
-    scratch = dir === undefined ? mkdtempSync(join(tmpdir(), "bpfsmith-")) : undefined;
-    found = writeCache(dir ?? scratch!, key, code, map, inputs);
+    const bundle = rooms === undefined ? await bundleModule(file) : await scriptOrNothing(file);
+    const keepIn = (place: string): CachedBundle => writeCache(place, file, ending, buildId(), bundle);
+    try {
+      if (dir !== undefined) found = keepIn(dir);
+    } catch {
+      // Where nothing can be kept, the bundle lives as long as this run.
+    }
+    if (found === undefined) {
+      scratch = mkdtempSync(join(tmpdir(), "bpfsmith-"));
+      found = keepIn(scratch);
+    }
   }
-  const positions = new SourcePositions(found);
   try {
-    const version = statSync(found.module).mtimeMs;
-    const exports = (await import(`${pathToFileURL(found.module).href}?${version}`)) as Record<string, unknown>;
-    return { file, exports, positions };
+    const exports = rooms === undefined ? await importModule(found) : runScript(found, rooms);
+    return { file, exports, positions: new SourcePositions(found) };
   } finally {
     if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
   }

@@ -8,7 +8,7 @@ import t, { type Test } from "tap";
 import { bpftool, needsBpf, needsBpfAnd } from "../support/live.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const cli = join(root, "dist/cli/main.js");
+const cli = join(root, "dist/cli/main.cjs");
 const example = (name: string): string => join(root, "examples", `${name}.ts`);
 
 const scratch = mkdtempSync(join(tmpdir(), "bpfsmith-cli-"));
@@ -31,7 +31,7 @@ function source(name: string, text: string): string {
 function failsWith(t: Test, result: SpawnSyncReturns<string>, code: number, message: RegExp): void {
   t.equal(result.status, code, `exit code of: ${result.stderr}`);
   t.match(result.stderr, message);
-  t.notMatch(result.stderr, /\n\s+at .*\.js:\d+/, "no JavaScript stack");
+  t.notMatch(result.stderr, /\n\s+at .*\.c?js:\d+/, "no JavaScript stack");
   t.same(
     readdirSync(scratch).filter((name) => name.includes(".tmp")),
     [],
@@ -95,6 +95,45 @@ t.test("build, verify, disasm", (t) => {
   t.equal(listing.status, 0, listing.stderr);
   t.match(listing.stdout, /call bpf_ringbuf_reserve#131/);
   t.match(listing.stdout, /map\[events\]/);
+  t.end();
+});
+
+t.test("programs that must be modules run too, as scripts or not", (t) => {
+  const program = (head: string, value: string): string =>
+    [
+      'import { object, tracepoint } from "bpfsmith";',
+      head,
+      'const p = tracepoint("syscalls/sys_enter_execve", "on_exec", (p) => {',
+      `  p.printk("%d\\n", ${value});`,
+      "});",
+      'export default object({ name: "x", license: "GPL", programs: [p] });',
+    ].join("\n");
+  mkdirSync(join(scratch, "node_modules/seven"), { recursive: true });
+  writeFileSync(join(scratch, "node_modules/seven/package.json"), '{"name":"seven","type":"module","main":"index.js"}');
+  writeFileSync(join(scratch, "node_modules/seven/index.js"), "export const seven = 7;");
+  const cases = {
+    script: program('import { hostname } from "os";', "hostname.length + 7"),
+    await: program("const seven = await Promise.resolve(7);", "seven"),
+    meta: program("const seven = import.meta.url.length;", "seven"),
+    package: program('import { seven } from "seven";', "seven"),
+  };
+  for (const [name, text] of Object.entries(cases)) {
+    const path = source(`${name}.ts`, text);
+    for (const run of ["first", "cached"]) {
+      const shown = bpfsmith("disasm", "--linum", path);
+      t.equal(shown.status, 0, `${name}, ${run}: ${shown.stderr}`);
+      t.match(shown.stdout, /p\.printk.*\.ts line_num:4/, `${name}, ${run}: the line of the .ts file`);
+    }
+  }
+  t.end();
+});
+
+t.test("scripts may require what the package exports", (t) => {
+  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: object };
+  const exported = Object.keys(exports).filter((path) => path !== "./package.json");
+  const app = readFileSync(join(root, "src/cli/app.ts"), "utf8");
+  const given = [...app.matchAll(/\["bpfsmith(.*?)",/g)].map((match) => `.${match[1]}`);
+  t.same(given.sort(), exported.sort());
   t.end();
 });
 
