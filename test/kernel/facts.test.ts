@@ -47,6 +47,7 @@ function struct(name: string): { readonly size: number; readonly members: Readon
 
 t.test("constants against the running kernel's BTF", { skip: skipBtf }, (t) => {
   const live = enumerators();
+  // Beside a table, the one name in it that only other kernels have.
   const tables: readonly (readonly [prefix: string, table: Readonly<Record<string, number>>, elsewhere?: string])[] = [
     ["BPF_", kernel.Cmd],
     ["BPF_PROG_TYPE_", kernel.ProgType],
@@ -62,7 +63,7 @@ t.test("constants against the running kernel's BTF", { skip: skipBtf }, (t) => {
     ["RET_", kernel.RetType],
     ["", kernel.RegType],
   ];
-  for (const [prefix, table, newer] of tables) {
+  for (const [prefix, table, elsewhere] of tables) {
     for (const [name, value] of Object.entries(table)) {
       const known = live.get(prefix + name);
       if (known === undefined && name === elsewhere) continue;
