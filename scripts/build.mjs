@@ -101,6 +101,19 @@ for (const entry of entries) {
   );
 }
 
+/** commander starts programs only for subcommands that are programs of their own; here the module would cost 3 ms. */
+const lazyChildProcess = {
+  name: "lazy-child-process",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^node:child_process$/ }, ({ path, namespace }) =>
+      namespace === "lazy" ? { path, external: true } : { path, namespace: "lazy" },
+    );
+    plugin.onLoad({ filter: /.*/, namespace: "lazy" }, ({ path }) => ({
+      contents: `module.exports = { get spawn() { return require("${path}").spawn; } };`,
+    }));
+  },
+};
+
 // The command: a small script that starts a large one from V8's compiled code.
 const script = {
   ...settings,
@@ -115,6 +128,7 @@ await build({
   ...script,
   entryPoints: { "cli/app": join(src, "cli/app.ts") },
   packages: "bundle",
+  plugins: [lazyChildProcess],
   external: ["esbuild"],
   // Code that is kept compiled cannot import() modules.
   supported: { "dynamic-import": false },

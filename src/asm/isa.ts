@@ -246,9 +246,13 @@ function condJumpForms(width: 32 | 64): InsnForm[] {
   });
 }
 
-const FORMS_BY_OPCODE: readonly (readonly InsnForm[])[] = Array.from({ length: 256 }, (_, opcode) =>
-  INSN_FORMS.filter((form) => form.opcode === opcode),
-);
+const FORMS_BY_OPCODE: readonly (readonly InsnForm[])[] = byOpcode(INSN_FORMS);
+
+function byOpcode(forms: readonly InsnForm[]): InsnForm[][] {
+  const table = Array.from({ length: 256 }, (): InsnForm[] => []);
+  for (const form of forms) table[form.opcode]?.push(form);
+  return table;
+}
 
 /** Every form of an opcode (0–255); empty for an unknown one. */
 export function formsOfOpcode(opcode: number): readonly InsnForm[] {
