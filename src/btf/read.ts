@@ -22,6 +22,8 @@ export interface BtfBlob {
    */
   readonly stringAt: (offset: number) => string;
   readonly littleEndian: boolean;
+  /** The string section as it stands, for {@link StringTable} to begin with where every offset must stay. */
+  readonly strings: Uint8Array;
 }
 
 const KIND_NAMES = Object.fromEntries(Object.entries(BTF_KIND).map(([name, kind]) => [kind, name])) as {
@@ -53,7 +55,7 @@ export function readBtfBlob(bytes: Uint8Array): BtfBlob {
   const { types, strings } = readHeader(new ByteReader(bytes, { what: "BTF header", littleEndian }));
   const stringAt = stringTableReader(strings, "BTF string section");
   const reader = new TypeReader(types, stringAt, littleEndian);
-  return { btf: { types: reader.readAll() }, stringAt, littleEndian };
+  return { btf: { types: reader.readAll() }, stringAt, littleEndian, strings };
 }
 
 function readMagic(bytes: Uint8Array): boolean {

@@ -215,3 +215,17 @@ t.test("mutated blobs are read or refused, nothing else", (t) => {
   t.ok(accepted > 0, "some mutations are harmless");
   t.end();
 });
+
+t.test("strings stay where they stand", (t) => {
+  // Not as we would order them, with one string twice and one that nothing names.
+  const text = "\0e\0MINUS\0unused\0s\0a\0a\0u\0low\0int\0";
+  const strings = new TextEncoder().encode(text);
+  const types = allKinds.types.slice(0, 7);
+  const blob = readBtfBlob(writeBtf({ types }, new StringTable(strings)));
+  t.strictSame(blob.btf.types, types);
+  t.equal(new TextDecoder().decode(blob.strings), text, "none is new");
+  t.equal(new StringTable(strings).add("a"), text.indexOf("a\0"), "the first one counts");
+  t.throws(() => new StringTable(new Uint8Array([0, 65])), InputError);
+  t.throws(() => new StringTable(new Uint8Array()), InputError);
+  t.end();
+});
