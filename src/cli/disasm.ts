@@ -19,6 +19,9 @@ function refText(ref: Ref): string {
     case "call":
     case "func":
       return ref.func;
+    case "kfunc":
+    case "extern":
+      return ref.extern;
   }
 }
 

@@ -3,6 +3,7 @@ import type { HelperName } from "../kernel/helpers/names.js";
 import { Limit } from "../kernel/limits.js";
 import { ElemFlag, MapType, Ringbuf } from "../kernel/uapi.js";
 import type { Codec, MapDecl } from "../model/codec.js";
+import { mapSpec } from "../model/make.js";
 import type { MapSpec } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import { callHelper } from "./call.js";
@@ -32,26 +33,21 @@ export interface MapTypes {
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-function mapSpec(name: string, type: number, { key, value }: MapTypes, options: MapOptions): MapSpec {
+function specOf(name: string, type: number, { key, value }: MapTypes, options: MapOptions): MapSpec {
   if (!IDENTIFIER.test(name)) throw new InputError(`"${name}" cannot name a map: it is not a C identifier`);
   const { maxEntries } = options;
   if (!Number.isInteger(maxEntries) || maxEntries < 1 || maxEntries > 0xffff_ffff) {
     throw new InputError(`map ${name}: maxEntries must be an integer of at least 1, got ${maxEntries}`);
   }
-  return {
+  return mapSpec({
     name,
     type,
     keySize: key?.size ?? 0,
     valueSize: value?.size ?? 0,
     maxEntries,
     flags: options.flags ?? 0,
-    extra: 0n,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    btfVarId: 0,
     pinning: options.pinned === true ? "byName" : "none",
-    inner: null,
-  };
+  });
 }
 
 /** A map, whatever its kind. */
@@ -62,7 +58,7 @@ export abstract class AnyMap {
 
   /** @internal */
   constructor(name: string, type: number, types: MapTypes, options: MapOptions) {
-    this.spec = mapSpec(name, type, types, options);
+    this.spec = specOf(name, type, types, options);
     this[MAP] = types;
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { BtfBuilder } from "../btf/builder.js";
 import { licenseIsGplCompatible } from "../kernel/license.js";
+import { dataSpec, dataVariable, functionSpec, objectSpec } from "../model/make.js";
 import type { DataSpec, DataVariable, FunctionSpec, LineSpec, MapSpec, ObjectSpec, Ref } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import type { Surroundings } from "./code.js";
@@ -74,12 +75,12 @@ class ConstantData {
     if (this.#bytes.length === 0) return [];
     const variables = this.#variables.map((variable): DataVariable => {
       const type = btf.modifier("const", array(char, variable.size).toBtf(btf));
-      return { ...variable, btfVarId: btf.var(variable.name, type, "static") };
+      return dataVariable({ ...variable, btfVarId: btf.var(variable.name, type, "static"), linkage: "static" });
     });
     const infos = variables.map(({ btfVarId, offset, size }) => ({ type: btfVarId, offset, size }));
     const content = Uint8Array.from(this.#bytes);
     const btfDatasecId = btf.datasec(RODATA, content.length, infos);
-    return [{ section: RODATA, content, variables, btfDatasecId }];
+    return [dataSpec({ section: RODATA, content, variables, btfDatasecId })];
   }
 }
 
@@ -102,7 +103,7 @@ class ObjectBuild {
     for (const map of maps ?? []) this.#useMap(map, (message) => new InputError(message));
     const mapSpecs = [...this.#maps.values()].map((map) => this.#map(map));
     const data = this.#data.spec(this.#btf);
-    return { name, license, functions, maps: mapSpecs, data, btf: this.#btf.build() };
+    return objectSpec({ name, license, functions, maps: mapSpecs, data, btf: this.#btf.build() });
   }
 
   #useMap(map: unknown, fail: (message: string) => InputError): string {
@@ -123,7 +124,7 @@ class ObjectBuild {
     const { routine, contextType } = program.write(surroundings, this.#options.tracepoints);
     const at = routine.blocks[0]?.body[0]?.at ?? null;
     const { insns, refs, lines } = this.#emit(program.name, routine, at);
-    return {
+    return functionSpec({
       name: program.name,
       section: program.section,
       linkage: "global",
@@ -131,7 +132,7 @@ class ObjectBuild {
       refs: refs.map(({ insn, value }): Ref => ({ ...value, insn })),
       lines: lines.map(({ insn, value }): LineSpec => ({ ...mapPosition(value, this.#options.sources), insn })),
       btfFuncId: this.#btfFunc(program.name, contextType),
-    };
+    });
   }
 
   #emit(name: string, routine: Routine, at: Position | null): Emitted {

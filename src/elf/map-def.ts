@@ -3,6 +3,7 @@ import type { BtfBuilder, MemberDecl } from "../btf/builder.js";
 import { resolveId, resolveType, sizeOf, typeById } from "../btf/size.js";
 import type { Btf, BtfMember, BtfType } from "../btf/types.js";
 import { MapType } from "../kernel/uapi.js";
+import { mapSpec } from "../model/make.js";
 import type { MapSpec } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 
@@ -75,20 +76,7 @@ function parseMapStruct(btf: Btf, name: string, structId: number, isInner: boole
   const type = resolveType(btf, structId);
   if (type.kind !== "struct") throw new InputError(`map ${name}: its definition is no struct but ${type.kind}`);
   if (type.size > MAX_DEF_SIZE) throw new InputError(`map ${name}: a definition of ${type.size} bytes is too large`);
-  const map: Draft = {
-    name,
-    type: MapType.UNSPEC,
-    keySize: 0,
-    valueSize: 0,
-    maxEntries: 0,
-    flags: 0,
-    extra: 0n,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    btfVarId: 0,
-    pinning: "none",
-    inner: null,
-  };
+  const map: Draft = mapSpec({ name, type: MapType.UNSPEC });
   for (const member of type.members) {
     try {
       parseMember(btf, map, member, isInner);

@@ -48,6 +48,7 @@ export function checkObject(spec: ObjectSpec): void {
   const functions = uniqueByName(spec.functions, "function", (func) => func.name);
   const maps = uniqueByName(spec.maps, "map", (map) => map.name);
   const data = uniqueByName(spec.data, "data section", (section) => section.section);
+  const externs = uniqueByName(spec.externs, "extern", (one) => one.name);
   for (const section of spec.data) {
     if (dataSectionKind(section.section) === undefined) {
       throw new InputError(`${section.section} is no data section: its name must begin with .rodata, .data or .bss`);
@@ -66,7 +67,7 @@ export function checkObject(spec: ObjectSpec): void {
       if (ref.insn <= previous) throw new InputError(`function ${func.name}: references are not in ascending order`);
       previous = ref.insn;
       checkRefInsn(func, ref);
-      checkRefTarget(func, ref, functions, maps, data);
+      checkRefTarget(func, ref, functions, maps, data, externs);
     }
   }
 }
@@ -99,9 +100,10 @@ function checkRefInsn(func: FunctionSpec, ref: Ref): void {
   const insn = func.insns[ref.insn];
   const place = { insn: ref.insn };
   if (insn === undefined) throw new InputError(`function ${func.name}: reference beyond the last instruction`, place);
-  if (ref.kind === "call") {
+  if (ref.kind === "call" || ref.kind === "kfunc") {
     if (!isCall(insn)) {
-      throw new InputError(`function ${func.name}: reference to ${ref.func} is not on a call`, place);
+      const name = ref.kind === "call" ? ref.func : ref.extern;
+      throw new InputError(`function ${func.name}: reference to ${name} is not on a call`, place);
     }
   } else if (!isLdImm64(insn) || func.insns[ref.insn + 1] === undefined) {
     throw new InputError(`function ${func.name}: ${ref.kind} reference is not on a 64-bit immediate load`, place);
@@ -114,11 +116,16 @@ function checkRefTarget(
   functions: ReadonlyMap<string, FunctionSpec>,
   maps: ReadonlyMap<string, unknown>,
   data: ReadonlyMap<string, { readonly content: Uint8Array }>,
+  externs: ReadonlyMap<string, unknown>,
 ): void {
   const fail = (what: string) => {
     throw new InputError(`function ${func.name}: ${what}`, { insn: ref.insn });
   };
   switch (ref.kind) {
+    case "kfunc":
+    case "extern":
+      if (!externs.has(ref.extern)) fail(`extern ${ref.extern} is not declared`);
+      return;
     case "map":
       if (!maps.has(ref.map)) fail(`map ${ref.map} does not exist`);
       return;

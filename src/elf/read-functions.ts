@@ -4,7 +4,8 @@ import { isCall, isLdImm64, isSubprogCall } from "../asm/isa.js";
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../asm/opcode.js";
 import type { BtfBuilder } from "../btf/builder.js";
 import type { BtfExt, LineInfo } from "../btf/ext.js";
-import type { FunctionSpec, LineSpec, Ref } from "../model/spec.js";
+import { functionSpec } from "../model/make.js";
+import type { FunctionSpec, LineSpec, Ref, SymbolVisibility } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import { dataSectionKind, R_BPF, SECTION, SHF, SHN, SHT, STB, STT, STV } from "./format.js";
 import { ELF_LIMITS } from "./limits.js";
@@ -34,6 +35,13 @@ export function isHidden(symbol: ElfSymbol): boolean {
   return symbol.visibility === STV.HIDDEN || symbol.visibility === STV.INTERNAL;
 }
 
+const VISIBILITIES = ["default", "internal", "hidden", "protected"] as const satisfies readonly SymbolVisibility[];
+
+/** The symbol's visibility by name; whatever a local symbol says there means nothing. */
+export function visibilityOf(symbol: ElfSymbol): SymbolVisibility {
+  return isStrong(symbol) ? (VISIBILITIES[symbol.visibility] ?? "default") : "default";
+}
+
 /** Whether the section holds instructions. */
 export function isCode(section: ElfSection): boolean {
   return section.type === SHT.PROGBITS && (section.flags & SHF.EXECINSTR) !== 0 && section.size > 0;
@@ -60,14 +68,16 @@ export function readFunctions(context: CodeContext, section: ElfSection): Functi
     const from = firstLine;
     while (firstLine < lineInfo.length && lineInfo[firstLine]!.insnOff < end) firstLine++;
     const btfFuncId = checkFuncId(context, symbol, funcIds.get(symbol.value) ?? 0);
-    return {
+    return functionSpec({
       name: symbol.name,
       section: section.name,
       linkage: symbol.bind === STB.LOCAL || isHidden(symbol) ? "static" : "global",
       ...readCode(context, section, symbol, relocations),
       lines: linesOf(lineInfo.slice(from, firstLine), symbol.value),
+      weak: symbol.bind === STB.WEAK,
+      visibility: visibilityOf(symbol),
       btfFuncId,
-    };
+    });
   });
 }
 

@@ -4,10 +4,11 @@ import { type BtfExt, readBtfExt } from "../btf/ext.js";
 import { type BtfBlob, readBtfBlob } from "../btf/read.js";
 import { findType } from "../btf/size.js";
 import type { BtfSecInfo } from "../btf/types.js";
+import { dataSpec, dataVariable, objectSpec } from "../model/make.js";
 import type { DataSpec, DataVariable, MapSpec, ObjectSpec } from "../model/spec.js";
 import { decodeUtf8 } from "../util/bytes.js";
 import { InputError } from "../util/errors.js";
-import { dataSectionKind, SECTION, SHT, STT } from "./format.js";
+import { dataSectionKind, SECTION, SHT, STB, STT } from "./format.js";
 import { ELF_LIMITS } from "./limits.js";
 import { readMapDef } from "./map-def.js";
 import { checkObject } from "./object-layout.js";
@@ -46,14 +47,14 @@ export function readObject(bytes: Uint8Array, options: ReadObjectOptions): Objec
     btf: builder,
     budget: { insns: 0 },
   };
-  const spec: ObjectSpec = {
+  const spec = objectSpec({
     name: options.name,
     license: readLicense(sections.get(SECTION.LICENSE)),
     functions: elf.sections.filter(isCode).flatMap((section) => readFunctions(context, section)),
     maps: maps.map((map) => map.spec),
     data,
     btf: builder?.build() ?? null,
-  };
+  });
   checkObject(spec);
   return spec;
 }
@@ -175,12 +176,14 @@ function readData(
       throw new InputError(`global data of more than ${ELF_LIMITS.dataSize} bytes`, { section: section.name });
     }
     const id = builder === null ? undefined : findType(builder, "datasec", section.name);
-    result.push({
-      section: section.name,
-      content: kind === "bss" ? new Uint8Array(section.size) : new Uint8Array(section.content),
-      variables: readVariables(section, symbols.get(section.index) ?? [], builder, id ?? 0),
-      btfDatasecId: id ?? 0,
-    });
+    result.push(
+      dataSpec({
+        section: section.name,
+        content: kind === "bss" ? new Uint8Array(section.size) : new Uint8Array(section.content),
+        variables: readVariables(section, symbols.get(section.index) ?? [], builder, id ?? 0),
+        btfDatasecId: id ?? 0,
+      }),
+    );
   }
   return result;
 }
@@ -200,7 +203,8 @@ function readVariables(
       const variable = builder?.types[info.type];
       const name = variable?.kind === "var" ? variable.name : "";
       typed.add(name);
-      variables.push({ name, offset: info.offset, size: info.size, btfVarId: info.type });
+      const linkage = variable?.kind === "var" && variable.linkage === "static" ? "static" : "global";
+      variables.push(dataVariable({ name, offset: info.offset, size: info.size, btfVarId: info.type, linkage }));
     }
   }
   for (const symbol of symbols) {
@@ -208,7 +212,8 @@ function readVariables(
     if (symbol.value + symbol.size > section.size) {
       throw new InputError(`symbol ${symbol.name} reaches beyond its section`, { section: section.name });
     }
-    variables.push({ name: symbol.name, offset: symbol.value, size: symbol.size, btfVarId: 0 });
+    const linkage = symbol.bind === STB.LOCAL || isHidden(symbol) ? "static" : "global";
+    variables.push(dataVariable({ name: symbol.name, offset: symbol.value, size: symbol.size, linkage }));
   }
   return variables.sort((a, b) => a.offset - b.offset);
 }

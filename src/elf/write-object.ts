@@ -173,6 +173,9 @@ class ObjectWriter {
       this.#elf.relocation(here.section, at, symbol, R_BPF.R64_64);
     };
     switch (ref.kind) {
+      case "kfunc":
+      case "extern":
+        throw new InputError(`function ${from.func.name}: externs cannot be written yet`, { insn: ref.insn });
       case "map":
         load(this.#maps.get(ref.map)!, 0);
         return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 export type * from "./codec.js";
 export type * from "./load.js";
+export * from "./make.js";
 export * from "./record.js";
 export type * from "./spec.js";

@@ -192,6 +192,9 @@ class Linker {
             set(at, { src: BPF_PSEUDO_FUNC, imm: offsets.get(ref.func)! - at - 1 });
             set(at + 1, { imm: 0 });
             break;
+          case "kfunc":
+          case "extern":
+            throw new InputError(`function ${func.name}: externs are not resolved yet`, { insn: ref.insn });
         }
       }
     }

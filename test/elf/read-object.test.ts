@@ -6,6 +6,7 @@ import * as asm from "../../src/asm/build.js";
 import { readObject } from "../../src/elf/read-object.js";
 import { writeObject } from "../../src/elf/write-object.js";
 import { MapType } from "../../src/kernel/uapi.js";
+import { dataVariable, objectSpec } from "../../src/model/make.js";
 import type { ObjectSpec } from "../../src/model/spec.js";
 import { run, runQuietly, scratchDir, whyNoBpffs, whyNoTool, withPinDir } from "../support/tools.js";
 import { map, sampleObject } from "./sample.js";
@@ -76,18 +77,14 @@ t.test("a map that was changed after reading gets a new definition", (t) => {
 });
 
 t.test("every property of a map survives", (t) => {
-  const spec: ObjectSpec = {
+  const spec = objectSpec({
     name: "x",
-    license: "",
-    btf: null,
-    functions: [],
-    data: [],
     maps: [
       map("pinned", MapType.HASH, { keySize: 1, valueSize: 2, maxEntries: 3, flags: 0x80000000, pinning: "byName" }),
       map("extra", MapType.ARENA, { maxEntries: 100, flags: 1024, extra: 0x1_0000_0000_0001n }),
       map("small_extra", MapType.BLOOM_FILTER, { valueSize: 8, maxEntries: 1, extra: 7n }),
     ],
-  };
+  });
   const read = readObject(writeObject(spec), { name: "x" });
   t.strictSame(
     read.maps.map((m) => ({ ...m, btfVarId: 0 })),
@@ -285,7 +282,7 @@ t.test("an object without debug information is read", { skip: whyNoTool("clang-1
   t.equal(spec.btf, null);
   t.strictSame(spec.functions[0]?.refs, [{ kind: "data", insn: 0, section: ".data", offset: 0 }]);
   t.strictSame(spec.functions[0]?.insns[0], asm.ldMapValue(1, 0, 0)[0]);
-  t.strictSame(spec.data[0]?.variables, [{ name: "x", offset: 0, size: 4, btfVarId: 0 }]);
+  t.strictSame(spec.data[0]?.variables, [dataVariable({ name: "x", offset: 0, size: 4 })]);
   const again = readObject(writeObject(spec), { name: "bare" });
   t.strictSame(again, spec);
   t.end();

@@ -2,6 +2,7 @@
 import * as asm from "../../src/asm/build.js";
 import { BtfBuilder } from "../../src/btf/builder.js";
 import { MapType } from "../../src/kernel/uapi.js";
+import { dataSpec, dataVariable, functionSpec, mapSpec, objectSpec } from "../../src/model/make.js";
 import type { FunctionSpec, LineSpec, MapSpec, ObjectSpec } from "../../src/model/spec.js";
 
 /** The source file that the sample's line records point at. */
@@ -9,21 +10,7 @@ export const SOURCE_FILE = "/home/me/prog.ts";
 
 /** A map specification with what is not said left out. */
 export function map(name: string, type: number, rest: Partial<MapSpec> = {}): MapSpec {
-  return {
-    name,
-    type,
-    keySize: 0,
-    valueSize: 0,
-    maxEntries: 0,
-    flags: 0,
-    extra: 0n,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    btfVarId: 0,
-    pinning: "none",
-    inner: null,
-    ...rest,
-  };
+  return mapSpec({ name, type, ...rest });
 }
 
 function line(insn: number, number: number, text: string): LineSpec {
@@ -55,7 +42,7 @@ function addFunctions(b: BtfBuilder, u32: number): Record<string, number> {
 function functions(ids: Record<string, number>): FunctionSpec[] {
   const section = "tracepoint/syscalls/sys_enter_execve";
   return [
-    {
+    functionSpec({
       name: "on_exec",
       section,
       linkage: "global",
@@ -92,8 +79,8 @@ function functions(ids: Record<string, number>): FunctionSpec[] {
         line(8, 12, "  add(target, st);"),
         line(18, 13, "}"),
       ],
-    },
-    {
+    }),
+    functionSpec({
       name: "second",
       section,
       linkage: "global",
@@ -109,8 +96,8 @@ function functions(ids: Record<string, number>): FunctionSpec[] {
       ],
       refs: [{ kind: "func", insn: 1, func: "cb" }],
       lines: [line(0, 20, "  loop(3, cb);"), line(6, 21, "  return 0;")],
-    },
-    {
+    }),
+    functionSpec({
       name: "add",
       section: ".text",
       linkage: "static",
@@ -118,8 +105,8 @@ function functions(ids: Record<string, number>): FunctionSpec[] {
       insns: [asm.mov64Reg(0, 1), asm.alu64Reg("add", 0, 2), asm.exit()],
       refs: [],
       lines: [line(0, 30, "  return a + b;")],
-    },
-    {
+    }),
+    functionSpec({
       name: "glob",
       section: ".text",
       linkage: "global",
@@ -127,8 +114,8 @@ function functions(ids: Record<string, number>): FunctionSpec[] {
       insns: [asm.callSubprog(-1), asm.exit()],
       refs: [{ kind: "call", insn: 0, func: "add" }],
       lines: [line(0, 40, "  return add(a, b);")],
-    },
-    {
+    }),
+    functionSpec({
       name: "cb",
       section: ".text",
       linkage: "static",
@@ -142,7 +129,7 @@ function functions(ids: Record<string, number>): FunctionSpec[] {
       ],
       refs: [{ kind: "data", insn: 0, section: ".bss", offset: 0 }],
       lines: [line(0, 50, "  counter += 1;")],
-    },
+    }),
   ];
 }
 
@@ -171,7 +158,7 @@ export function sampleObject(): ObjectSpec {
     keyTypeId: u32,
     valueTypeId: u64,
   });
-  return {
+  return objectSpec({
     name: "my_object_name",
     license: "GPL",
     btf: b.build(),
@@ -183,27 +170,27 @@ export function sampleObject(): ObjectSpec {
       map("outer", MapType.ARRAY_OF_MAPS, { keySize: 4, valueSize: 4, maxEntries: 3, keyTypeId: u32, inner }),
     ],
     data: [
-      {
+      dataSpec({
         section: ".rodata",
         content: Uint8Array.of(42, 0, 0, 0),
-        variables: [{ name: "target", offset: 0, size: 4, btfVarId: target }],
+        variables: [dataVariable({ name: "target", offset: 0, size: 4, btfVarId: target })],
         btfDatasecId: 0,
-      },
-      {
+      }),
+      dataSpec({
         section: ".data",
         content: Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0),
         variables: [
-          { name: "hits", offset: 0, size: 8, btfVarId: hits },
-          { name: "st", offset: 8, size: 4, btfVarId: st },
+          dataVariable({ name: "hits", offset: 0, size: 8, btfVarId: hits }),
+          dataVariable({ name: "st", offset: 8, size: 4, btfVarId: st, linkage: "static" }),
         ],
         btfDatasecId: 0,
-      },
-      {
+      }),
+      dataSpec({
         section: ".bss",
         content: new Uint8Array(8),
-        variables: [{ name: "counter", offset: 0, size: 8, btfVarId: counter }],
+        variables: [dataVariable({ name: "counter", offset: 0, size: 8, btfVarId: counter })],
         btfDatasecId: 0,
-      },
+      }),
     ],
-  };
+  });
 }

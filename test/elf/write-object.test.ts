@@ -6,6 +6,7 @@ import t from "tap";
 import * as asm from "../../src/asm/build.js";
 import { readElf } from "../../src/elf/read-elf.js";
 import { writeObject } from "../../src/elf/write-object.js";
+import { functionSpec, objectSpec } from "../../src/model/make.js";
 import type { FunctionSpec, ObjectSpec } from "../../src/model/spec.js";
 import { runQuietly, scratchDir, whyNoBpffs, whyNoTool, withPinDir } from "../support/tools.js";
 import { map, SOURCE_FILE, sampleObject } from "./sample.js";
@@ -112,18 +113,15 @@ t.test("libbpf loads it, and the kernel quotes the source", { skip: whyNoTool("b
 });
 
 t.test("every kind of map definition reaches libbpf", { skip: whyNoTool("bpftool") ?? whyNoBpffs() }, (t) => {
-  const spec: ObjectSpec = {
+  const spec = objectSpec({
     name: "defs",
-    license: "",
-    btf: null,
-    data: [],
     functions: [program("socket", [asm.mov64Imm(0, 0), asm.exit()])],
     maps: [
       map("plain", 2, { keySize: 4, valueSize: 16, maxEntries: 2 }),
       map("flags", 1, { keySize: 8, valueSize: 4, maxEntries: 7, flags: 1 }),
       map("bloom", 30, { valueSize: 4, maxEntries: 9, extra: 3n }),
     ],
-  };
+  });
   const path = join(dir, "defs.o");
   writeFileSync(path, writeObject(spec));
   withPinDir((pins) => {
@@ -141,7 +139,7 @@ t.test("every kind of map definition reaches libbpf", { skip: whyNoTool("bpftool
 });
 
 function program(section: string, insns: FunctionSpec["insns"], rest: Partial<FunctionSpec> = {}): FunctionSpec {
-  return { name: "prog", section, linkage: "global", insns, refs: [], lines: [], btfFuncId: 0, ...rest };
+  return functionSpec({ name: "prog", section, linkage: "global", insns, ...rest });
 }
 
 t.test("contradictions are refused, and named", (t) => {

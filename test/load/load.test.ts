@@ -31,6 +31,7 @@ import {
 } from "../../src/load/index.js";
 import type { Codec, MapDecl } from "../../src/model/codec.js";
 import type { MapLoad, ProgramLoad } from "../../src/model/load.js";
+import { mapSpec } from "../../src/model/make.js";
 import {
   createMap,
   type Fd,
@@ -78,20 +79,14 @@ function declare<K, V>(
   maxEntries: number,
   flags = 0,
 ): MapDecl<K, V> {
-  const spec = {
+  const spec = mapSpec({
     name,
     type,
     keySize: key.size,
     valueSize: value.size,
     maxEntries,
     flags,
-    extra: 0n,
-    keyTypeId: 0,
-    valueTypeId: 0,
-    btfVarId: 0,
-    pinning: "none",
-    inner: null,
-  } as const;
+  });
   return { spec, key, value };
 }
 

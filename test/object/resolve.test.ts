@@ -7,6 +7,7 @@ import { decodeInsns } from "../../src/asm/insn.js";
 import { writeObject } from "../../src/elf/write-object.js";
 import { MapFlag, MapType, ProgFlag, ProgType } from "../../src/kernel/uapi.js";
 import { loadObject } from "../../src/load/load-object.js";
+import { functionSpec, objectSpec } from "../../src/model/make.js";
 import type { FunctionSpec, ObjectSpec, Ref } from "../../src/model/spec.js";
 import { dataMapName, kernelName } from "../../src/object/maps.js";
 import { resolveObject } from "../../src/object/resolve.js";
@@ -84,10 +85,10 @@ t.test("the kernel gets what libbpf gives it", { skip: whyNoTool("bpftool") ?? w
 function func(name: string, calls: readonly string[], rest: Partial<FunctionSpec> = {}): FunctionSpec {
   const insns = [...calls.map(() => asm.callSubprog(-1)), asm.mov64Imm(0, 0), asm.exit()];
   const refs = calls.map((callee, insn): Ref => ({ kind: "call", insn, func: callee }));
-  return { name, section: ".text", linkage: "static", insns, refs, lines: [], btfFuncId: 0, ...rest };
+  return functionSpec({ name, section: ".text", linkage: "static", insns, refs, ...rest });
 }
 
-const plain: Omit<ObjectSpec, "functions"> = { name: "x", license: "GPL", maps: [], data: [], btf: null };
+const plain = objectSpec({ name: "x", license: "GPL" });
 
 t.test("subprograms follow where they are first called", (t) => {
   const spec: ObjectSpec = {
