@@ -2,6 +2,7 @@
 export * from "./builder.js";
 export * from "./ext.js";
 export * from "./format.js";
+export * from "./lazy.js";
 export * from "./read.js";
 export * from "./size.js";
 export * from "./strings.js";

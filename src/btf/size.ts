@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../util/errors.js";
+import { LazyBtf } from "./lazy.js";
 import type { Btf, BtfMember, BtfType } from "./types.js";
 
 /** Pointers of a BPF program are 64 bits wide. */
@@ -150,6 +151,7 @@ export function findMember(btf: Btf, id: number, name: string, depth = 0): Found
 
 /** Id of the first type of this kind and name; undefined when there is none. */
 export function findType(btf: Btf, kind: BtfType["kind"], name: string): number | undefined {
+  if (btf instanceof LazyBtf) return btf.idsByName(name, kind)[0];
   const id = btf.types.findIndex((type) => type.kind === kind && "name" in type && type.name === name);
   return id < 0 ? undefined : id;
 }

@@ -57,6 +57,8 @@ export type BtfType =
       readonly name: string;
       readonly size: number;
       readonly members: readonly BtfMember[];
+      /** Set when kind_flag is, though no member is a bit field; with a bit field it always is. */
+      readonly kindFlag?: boolean;
     }
   | {
       readonly kind: "enum";
@@ -75,13 +77,21 @@ export type BtfType =
   | { readonly kind: "fwd"; readonly name: string; readonly isUnion: boolean }
   | { readonly kind: "typedef"; readonly name: string; readonly type: number }
   | { readonly kind: "volatile" | "const" | "restrict"; readonly type: number }
-  | { readonly kind: "typeTag"; readonly name: string; readonly type: number }
+  | {
+      readonly kind: "typeTag";
+      readonly name: string;
+      readonly type: number;
+      /** Linux 6.14: the name is a whole `__attribute__`, not the argument of `btf_type_tag`. */
+      readonly kindFlag?: boolean;
+    }
   | {
       readonly kind: "declTag";
       readonly name: string;
       readonly type: number;
       /** -1 when the tag is on the type itself, else the member or parameter index. */
       readonly componentIdx: number;
+      /** Linux 6.14: the name is a whole `__attribute__`, not the argument of `btf_decl_tag`. */
+      readonly kindFlag?: boolean;
     }
   | { readonly kind: "func"; readonly name: string; readonly type: number; readonly linkage: BtfFuncLinkage }
   | { readonly kind: "funcProto"; readonly returnType: number; readonly params: readonly BtfParam[] }

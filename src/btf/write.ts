@@ -76,8 +76,10 @@ function writeType(out: ByteWriter, strings: StringTable, type: BtfType, id: num
     case "volatile":
     case "const":
     case "restrict":
-    case "typeTag":
       writeHead(out, name, type.kind, type.type);
+      return;
+    case "typeTag":
+      writeHead(out, name, type.kind, type.type, 0, type.kindFlag);
       return;
     case "array":
       writeHead(out, name, type.kind, 0);
@@ -99,7 +101,7 @@ function writeType(out: ByteWriter, strings: StringTable, type: BtfType, id: num
       writeHead(out, name, type.kind, 0, 0, type.isUnion);
       return;
     case "declTag":
-      writeHead(out, name, type.kind, type.type);
+      writeHead(out, name, type.kind, type.type, 0, type.kindFlag);
       out.u32(type.componentIdx);
       return;
     case "func":
@@ -127,7 +129,7 @@ function writeAggregate(
   name: number,
   id: number,
 ): void {
-  const bitFields = type.members.some((member) => member.bitSize > 0);
+  const bitFields = type.kindFlag === true || type.members.some((member) => member.bitSize > 0);
   writeHead(out, name, type.kind, type.size, checkedCount(type.members, id), bitFields);
   for (const member of type.members) {
     out

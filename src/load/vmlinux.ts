@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
-import { readBtfBlob } from "../btf/read.js";
-import type { Btf } from "../btf/types.js";
+import { type LazyBtf, openBtf } from "../btf/lazy.js";
 import { InputError } from "../util/errors.js";
 
 const RUNNING = "/sys/kernel/btf/vmlinux";
-const read = new Map<string, Btf | null>();
+const read = new Map<string, LazyBtf | null>();
 
 /**
- * A kernel's types, read when first asked for, once per file. Their reader takes about a second.
+ * A kernel's types, opened when first asked for, once per file.
  * @param path a raw BTF file; default: the running kernel's, null where there is none.
  */
-export function kernelTypes(path?: string): () => Btf | null {
+export function kernelTypes(path?: string): () => LazyBtf | null {
   const file = path ?? RUNNING;
   return () => {
     let btf = read.get(file);
@@ -24,7 +23,7 @@ export function kernelTypes(path?: string): () => Btf | null {
 }
 
 /** @throws InputError for a file that is missing or holds no BTF */
-function readTypes(file: string, optional: boolean): Btf | null {
+function readTypes(file: string, optional: boolean): LazyBtf | null {
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(file);
@@ -36,7 +35,7 @@ function readTypes(file: string, optional: boolean): Btf | null {
     throw error;
   }
   try {
-    return readBtfBlob(bytes).btf;
+    return openBtf(bytes);
   } catch (error) {
     if (error instanceof InputError) throw new InputError(error.message, { file }, { cause: error });
     throw error;

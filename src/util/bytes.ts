@@ -151,6 +151,18 @@ export class ByteReader {
  */
 const STRING_BUDGET_FACTOR = 16;
 
+/** From this many strings on it pays to decode the whole table at once. */
+const STRINGS_BEFORE_WHOLE = 256;
+
+/**
+ * The table as one text in which each byte is one character, so that offsets mean the same; undefined when it
+ * holds longer sequences. (Decoding never makes more characters than bytes, so equal lengths say it.)
+ */
+function bytewiseText(table: Uint8Array): string | undefined {
+  const text = decoder.decode(table);
+  return text.length === table.length ? text : undefined;
+}
+
 /**
  * Gives the NUL-terminated strings of a string table by their offsets; decodes each one once.
  * The function that it returns throws InputError when an offset is outside, a string does not end inside,
@@ -159,6 +171,7 @@ const STRING_BUDGET_FACTOR = 16;
 export function stringTableReader(table: Uint8Array, what: string): (offset: number) => string {
   const cache = new Map<number, string>();
   let budget = table.length * STRING_BUDGET_FACTOR;
+  let whole: string | undefined;
   return (offset) => {
     const known = cache.get(offset);
     if (known !== undefined) return known;
@@ -169,7 +182,8 @@ export function stringTableReader(table: Uint8Array, what: string): (offset: num
     if (end < 0) throw new InputError(`${what}: string at offset ${offset} is not terminated by NUL`);
     budget -= end - offset;
     if (budget < 0) throw new InputError(`${what}: strings overlap beyond reason`);
-    const text = decoder.decode(table.subarray(offset, end));
+    if (cache.size === STRINGS_BEFORE_WHOLE) whole = bytewiseText(table);
+    const text = whole === undefined ? decoder.decode(table.subarray(offset, end)) : whole.slice(offset, end);
     cache.set(offset, text);
     return text;
   };

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+
+import { BTF_KIND } from "./format.js";
+import type { BtfKind } from "./types.js";
+
+/** Bytes of a name that are hashed: names are short, and a crafted section may hold one that has no end. */
+const HASHED_BYTES = 64;
+/** Searches that go through all types; from the next one on an index answers. */
+const SCANS = 3;
+
+/** The strings that a BTF's names are in: its own section behind the base's. */
+export class NameBytes {
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #base: NameBytes | undefined;
+
+  constructor(bytes: Uint8Array, base?: NameBytes) {
+    this.#bytes = bytes;
+    this.#base = base;
+    this.#start = base?.end ?? 0;
+  }
+
+  /** Offset behind the last string. */
+  get end(): number {
+    return this.#start + this.#bytes.length;
+  }
+
+  /** Whether the string at an offset is this one; an offset outside has none. */
+  equals(offset: number, name: Uint8Array): boolean {
+    if (this.#base !== undefined && offset < this.#start) return this.#base.equals(offset, name);
+    const bytes = this.#bytes;
+    const at = offset - this.#start;
+    for (let i = 0; i < name.length; i++) if (bytes[at + i] !== name[i]) return false;
+    return bytes[at + name.length] === 0;
+  }
+
+  /** Hash of the string at an offset. */
+  hash(offset: number): number {
+    if (this.#base !== undefined && offset < this.#start) return this.#base.hash(offset);
+    return hashBytes(this.#bytes, offset - this.#start);
+  }
+}
+
+/** FNV-1a up to a NUL or the end. */
+function hashBytes(bytes: Uint8Array, from: number): number {
+  const end = Math.min(bytes.length, from + HASHED_BYTES);
+  let hash = 0x811c9dc5;
+  for (let i = from; i < end; i++) {
+    const byte = bytes[i]!;
+    if (byte === 0) break;
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  return hash ^ (hash >>> 15);
+}
+
+/**
+ * Finds the types of one section by name. The first searches look at every type, which is all that a program
+ * with one question needs; whoever asks more gets a hash index.
+ */
+export class NameIndex {
+  readonly #words: Uint32Array;
+  readonly #offsets: Uint32Array;
+  readonly #names: NameBytes;
+  #searches = 0;
+  /** First type of each chain of equal hashes, and the one that follows each type; index + 1, 0 at the end. */
+  #heads: Uint32Array | undefined;
+  #next: Uint32Array | undefined;
+
+  constructor(words: Uint32Array, offsets: Uint32Array, names: NameBytes) {
+    this.#words = words;
+    this.#offsets = offsets;
+    this.#names = names;
+  }
+
+  /** Indices of the types with this name and kind, ascending; anonymous types are not found. */
+  find(name: Uint8Array, kind?: BtfKind): number[] {
+    if (name.length === 0) return [];
+    const wanted = kind === undefined ? undefined : BTF_KIND[kind];
+    if (this.#heads === undefined && this.#searches++ < SCANS) return this.#scan(name, wanted);
+    this.#heads ??= this.#index();
+    const found: number[] = [];
+    let at = this.#heads[hashBytes(name, 0) & (this.#heads.length - 1)]!;
+    for (; at !== 0; at = this.#next![at - 1]!) if (this.#matches(at - 1, name, wanted)) found.push(at - 1);
+    return found;
+  }
+
+  #scan(name: Uint8Array, kind: number | undefined): number[] {
+    const found: number[] = [];
+    for (let i = 0; i < this.#offsets.length; i++) if (this.#matches(i, name, kind)) found.push(i);
+    return found;
+  }
+
+  #matches(index: number, name: Uint8Array, kind: number | undefined): boolean {
+    const at = this.#offsets[index]!;
+    if (kind !== undefined && ((this.#words[at + 1]! >>> 24) & 0x1f) !== kind) return false;
+    const offset = this.#words[at]!;
+    return offset !== 0 && this.#names.equals(offset, name);
+  }
+
+  #index(): Uint32Array {
+    const count = this.#offsets.length;
+    const heads = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(16, count))));
+    const next = new Uint32Array(count);
+    // From the last one backwards, so that chains are ascending.
+    for (let i = count - 1; i >= 0; i--) {
+      const offset = this.#words[this.#offsets[i]!]!;
+      if (offset === 0) continue;
+      const slot = this.#names.hash(offset) & (heads.length - 1);
+      next[i] = heads[slot]!;
+      heads[slot] = i + 1;
+    }
+    this.#next = next;
+    return heads;
+  }
+}
