@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type KernelProfile, kernelProfile, kernelReleases } from "../kernel/profile.js";
 import { build } from "./build.js";
 import { disasm } from "./disasm.js";
@@ -44,6 +44,10 @@ function kernel(release: string): KernelProfile {
   return profile;
 }
 
+function several(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text];
+}
+
 function cpuCount(text: string): number {
   const count = Number(text);
   if (!/^\d+$/.test(text) || count < 1 || count > 8192) throw new InvalidArgumentError("expected 1 to 8192");
@@ -78,7 +82,15 @@ function commandLine(done: (code: number) => void): Command {
       verifierLogLevel,
     )
     .option("--log-size <bytes>", "give the log a buffer of this size, as loaders do; needs --log", logSize)
+    .option("--prog <name>", "verify this program only; may be repeated", several)
+    .option("--set-global <name=value>", "initial value of a global variable; may be repeated", several)
     .option("--json", "one JSON object per program")
+    .addOption(
+      new Option("--format <format>", "github: also annotations for workflows on GitHub")
+        .choices(["text", "github"])
+        .default("text")
+        .conflicts("json"),
+    )
     .option("--records <file>", "answer load records (.jsonl) instead of an object")
     .option("--kernel <release>", `answer for another kernel: ${kernelReleases().join(" or ")}`, kernel)
     .option("--vmlinux <file>", "the kernel's own BTF (default: /sys/kernel/btf/vmlinux, read only when needed)")

@@ -33,7 +33,8 @@ export class KernelJudge implements Disposable {
   withProgram<T>(load: ProgramLoad, logLevel: number, use: (program: Fd | null, answer: KernelAnswer) => T): T {
     const own: Fd[] = [];
     try {
-      const fds = load.maps.map((map) => this.#map(map, load, own).number);
+      // The same declaration twice is two maps.
+      const fds = load.maps.map((map, i) => this.#map(map, load, own, load.maps.indexOf(map) < i).number);
       const btf = load.btf === null ? null : this.#btf(load.btf);
       const { program, ...answer } = this.#load(load, fds, btf, logLevel);
       try {
@@ -85,12 +86,12 @@ export class KernelJudge implements Disposable {
     }
   }
 
-  #map(map: MapLoad, load: ProgramLoad, own: Fd[]): Fd {
+  #map(map: MapLoad, load: ProgramLoad, own: Fd[], another: boolean): Fd {
     let fd = this.#maps.get(map);
-    if (fd !== undefined) return fd;
+    if (fd !== undefined && !another) return fd;
     const btf = map.btf === null ? null : map.btf === "prog" ? load.btf : map.btf;
     fd = createLoadedMap(map, btf === null ? null : this.#btf(btf));
-    if (remembersPrograms(map) || map.btf === "prog" || this.#maps.size >= KEPT) own.push(fd);
+    if (another || remembersPrograms(map) || map.btf === "prog" || this.#maps.size >= KEPT) own.push(fd);
     else this.#maps.set(map, fd);
     return fd;
   }
