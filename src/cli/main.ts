@@ -12,29 +12,46 @@ type Main = (argv: readonly string[]) => Promise<number>;
 
 const appFile = join(__dirname, "app.cjs");
 
-/** Bytes in front of the compiled code that say which build it belongs to; keeps the code aligned. */
+/** Bytes in front of the compiled code: which build it belongs to, when it was first kept, when last. */
 const HEADER = 128;
 
-/** Tells this file apart from every other build's: V8 itself compares little more than the length. */
-function buildHeader(): Buffer {
-  const { ino, mtimeMs, size } = statSync(appFile);
-  return Buffer.from(`${ino} ${mtimeMs} ${size}`.padEnd(HEADER).slice(0, HEADER));
+/** Compiled code that was kept, and when (milliseconds since 1970). */
+interface KeptCode {
+  readonly code: Buffer;
+  readonly first: number;
+  readonly last: number;
 }
 
-function readCode(path: string, header: Buffer): Buffer | undefined {
+/** Tells this file apart from every other build's: V8 itself compares little more than the length. */
+function buildName(): string {
+  const { ino, mtimeMs, size } = statSync(appFile);
+  return `${ino} ${mtimeMs} ${size}`;
+}
+
+function readCode(path: string, build: string): KeptCode | undefined {
   try {
     const kept = readFileSync(path);
-    return kept.subarray(0, HEADER).equals(header) ? kept.subarray(HEADER) : undefined;
+    const [name, first, last] = kept.toString("latin1", 0, HEADER).split(", ");
+    return name === build ? { code: kept.subarray(HEADER), first: Number(first), last: Number(last) } : undefined;
   } catch {
     return undefined;
   }
 }
 
+/**
+ * Other runs need other functions: what is kept is made again now and then, ever more rarely, from what was kept and
+ * what was compiled besides.
+ */
+function isStale({ first, last }: KeptCode, now: number): boolean {
+  return !(now - first < 2 * (last - first) + 1000);
+}
+
 /** Keeps what was compiled by the end of a run that went well. */
-function keepCode(path: string, header: Buffer, script: Script): void {
+function keepCode(path: string, build: string, first: number, script: Script): void {
   process.once("exit", (code) => {
     if (code !== 0) return;
     try {
+      const header = Buffer.from(`${build}, ${first}, ${Date.now()}, `.padEnd(HEADER).slice(0, HEADER));
       replaceFile(path, Buffer.concat([header, script.createCachedData()]));
     } catch {
       // A full or read-only disk costs the next start some time, no more.
@@ -46,11 +63,14 @@ function loadApp(): { main: Main } {
   const dir = cacheDir();
   const command = /^[a-z]{1,16}$/.exec(process.argv[2] ?? "")?.[0] ?? "other";
   const path = dir === undefined ? undefined : join(dir, `${command}-${process.version}-${process.arch}.code`);
-  const header = buildHeader();
-  const cachedData = path === undefined ? undefined : readCode(path, header);
+  const build = buildName();
+  const kept = path === undefined ? undefined : readCode(path, build);
   const source = `(function (module, exports, require, __filename) {${readFileSync(appFile, "utf8")}\n})`;
-  const script = new Script(source, { filename: appFile, cachedData });
-  if (path !== undefined && script.cachedDataRejected !== false) keepCode(path, header, script);
+  const script = new Script(source, { filename: appFile, cachedData: kept?.code });
+  const now = Date.now();
+  const current = kept !== undefined && script.cachedDataRejected === false;
+  if (path !== undefined && !(current && !isStale(kept, now)))
+    keepCode(path, build, current ? kept.first : now, script);
   const module = { exports: {} };
   script.runInThisContext()(module, module.exports, createRequire(appFile), appFile);
   return module.exports as { main: Main };
