@@ -22,25 +22,28 @@ export interface Insn {
 /** Size of one instruction slot in bytes. */
 export const INSN_SIZE = 8;
 
-/** Encodes slots as they stand in memory on a little-endian kernel. */
-export function encodeInsns(insns: readonly Insn[]): Uint8Array {
+/**
+ * Encodes slots as they stand in memory. On a big-endian machine the halves of the byte of registers stand the
+ * other way round too.
+ */
+export function encodeInsns(insns: readonly Insn[], littleEndian = true): Uint8Array {
   const bytes = new Uint8Array(insns.length * INSN_SIZE);
   const view = new DataView(bytes.buffer);
   insns.forEach((insn, i) => {
     const at = i * INSN_SIZE;
     bytes[at] = insn.opcode;
-    bytes[at + 1] = (insn.src << 4) | (insn.dst & 0xf);
-    view.setInt16(at + 2, insn.off, true);
-    view.setInt32(at + 4, insn.imm, true);
+    bytes[at + 1] = littleEndian ? (insn.src << 4) | (insn.dst & 0xf) : (insn.dst << 4) | (insn.src & 0xf);
+    view.setInt16(at + 2, insn.off, littleEndian);
+    view.setInt32(at + 4, insn.imm, littleEndian);
   });
   return bytes;
 }
 
 /**
- * Decodes little-endian instruction slots.
+ * Decodes instruction slots.
  * @throws InputError when the length is not a multiple of 8.
  */
-export function decodeInsns(bytes: Uint8Array): Insn[] {
+export function decodeInsns(bytes: Uint8Array, littleEndian = true): Insn[] {
   if (bytes.length % INSN_SIZE !== 0) {
     throw new InputError(`instruction bytes must be a multiple of ${INSN_SIZE}, got ${bytes.length}`);
   }
@@ -50,10 +53,10 @@ export function decodeInsns(bytes: Uint8Array): Insn[] {
     const regs = view.getUint8(at + 1);
     insns.push({
       opcode: view.getUint8(at),
-      dst: regs & 0xf,
-      src: regs >> 4,
-      off: view.getInt16(at + 2, true),
-      imm: view.getInt32(at + 4, true),
+      dst: littleEndian ? regs & 0xf : regs >> 4,
+      src: littleEndian ? regs >> 4 : regs & 0xf,
+      off: view.getInt16(at + 2, littleEndian),
+      imm: view.getInt32(at + 4, littleEndian),
     });
   }
   return insns;

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
-import { SHN } from "./format.js";
 
 /** Bounds on what the ELF reader takes in, so that a crafted file costs no more than its size deserves. */
 export const ELF_LIMITS = {
   /** Bytes of a file. */
   fileSize: 256 * 1024 * 1024,
-  /** Sections; more than this needs extended numbering, which no BPF compiler emits. */
-  sections: SHN.LORESERVE - 1,
+  sections: 1 << 18,
   symbols: 1 << 18,
   /** Relocations of all sections together. */
   relocations: 1 << 20,
   /** Instruction slots of all functions together. */
   insns: 1 << 22,
   /** Bytes of all global data sections together; `.bss` takes none of them in the file. */
-  dataSize: 256 * 1024 * 1024,
+  dataSize: 128 * 1024 * 1024,
 } as const;

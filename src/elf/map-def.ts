@@ -17,6 +17,8 @@ import { InputError } from "../util/errors.js";
 const PIN_BY_NAME = 1;
 /** The value of a map-in-map or program array as user space sees it: a file descriptor or id. */
 const FD_VALUE_SIZE = 4;
+/** Bytes of a pointer of the object: an element of `values`. */
+export const POINTER_SIZE = 8;
 const MAX_U32 = 0xffffffff;
 /** Bytes of a definition; the ones that there can be have less than 20 members of 8 bytes. */
 const MAX_DEF_SIZE = 4096;
@@ -36,6 +38,7 @@ export function addMapStruct(btf: BtfBuilder, map: MapSpec): number {
   if (map.maxEntries !== 0) members.push(uint("max_entries", map.maxEntries));
   if (map.flags !== 0) members.push(uint("map_flags", map.flags));
   if (map.pinning === "byName") members.push(uint("pinning", PIN_BY_NAME));
+  if (map.numaNode !== 0) members.push(uint("numa_node", map.numaNode));
   if (map.extra !== 0n) members.push(extraMember(btf, map));
   // `values` must be the last member.
   if (map.inner !== null) {
@@ -79,6 +82,7 @@ function parseMapStruct(btf: Btf, name: string, structId: number, isInner: boole
   const map: Draft = mapSpec({ name, type: MapType.UNSPEC });
   for (const member of type.members) {
     try {
+      if (member.name === "values" && member !== type.members.at(-1)) throw new InputError("must be the last one");
       parseMember(btf, map, member, isInner);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
@@ -122,7 +126,7 @@ function parseMember(btf: Btf, map: Draft, member: BtfMember, isInner: boolean):
       map.pinning = pinningOf(uintOf(btf, member));
       return;
     case "numa_node":
-      if (uintOf(btf, member) !== 0) throw new InputError("NUMA nodes are not supported");
+      map.numaNode = uintOf(btf, member);
       return;
     case "values":
       if (isInner) throw new InputError("maps cannot be nested more than once");

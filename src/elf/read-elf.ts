@@ -6,9 +6,12 @@ import {
   ELF_MAGIC,
   ELFCLASS64,
   ELFDATA2LSB,
+  ELFDATA2MSB,
   EM_BPF,
+  EM_NONE,
   ET_REL,
   REL_SIZE,
+  RELA_SIZE,
   SHDR_SIZE,
   SHN,
   SHT,
@@ -49,17 +52,21 @@ export interface ElfSymbol {
   readonly visibility: number;
 }
 
-/** One SHT_REL relocation. */
+/** One relocation. */
 export interface ElfRelocation {
   /** Bytes from the start of the section that it applies to. */
   readonly offset: number;
   readonly symbol: ElfSymbol;
   /** R_BPF_*. */
   readonly type: number;
+  /** What is added to the symbol's value; null when it stands in the place itself (SHT_REL). */
+  readonly addend: bigint | null;
 }
 
 /** An ELF file taken apart. */
 export interface ElfFile {
+  /** Byte order of the file's fields and of what its sections hold. */
+  readonly littleEndian: boolean;
   /** All sections; index 0 is the null section. */
   readonly sections: readonly ElfSection[];
   /** All symbols; index 0 is the null symbol. Empty without a symbol table. */
@@ -69,13 +76,14 @@ export interface ElfFile {
 }
 
 interface Header {
+  readonly littleEndian: boolean;
   readonly shoff: number;
   readonly shnum: number;
   readonly shstrndx: number;
 }
 
 /**
- * Reads a 64-bit little-endian relocatable ELF file for BPF.
+ * Reads a 64-bit relocatable ELF file for BPF of either byte order, with any number of sections.
  * @param relocatable which sections' relocations are wanted; the others are passed over.
  * @throws InputError for anything malformed or beyond {@link ELF_LIMITS}.
  */
@@ -87,8 +95,10 @@ export function readElf(bytes: Uint8Array, relocatable: (section: ElfSection) =>
   const sections = readSections(bytes, header);
   const symtab = sections.filter((section) => section.type === SHT.SYMTAB);
   if (symtab.length > 1) throw new InputError("ELF file has more than one symbol table");
-  const symbols = symtab[0] === undefined ? [] : readSymbols(sections, symtab[0]);
-  return { sections, symbols, relocations: readRelocations(sections, symbols, symtab[0]?.index, relocatable) };
+  const { littleEndian } = header;
+  const symbols = symtab[0] === undefined ? [] : readSymbols(sections, symtab[0], littleEndian);
+  const relocations = new RelocationReader(sections, symbols, symtab[0]?.index, littleEndian).read(relocatable);
+  return { littleEndian, sections, symbols, relocations };
 }
 
 function expect(what: string, value: number, wanted: number, hint = ""): void {
@@ -96,38 +106,59 @@ function expect(what: string, value: number, wanted: number, hint = ""): void {
 }
 
 function readHeader(bytes: Uint8Array): Header {
-  const r = new ByteReader(bytes, { what: "ELF header" });
-  const magic = r.u32("magic");
+  const ident = new ByteReader(bytes, { what: "ELF header" });
+  const magic = ident.u32("magic");
   if (magic !== ELF_MAGIC) throw new InputError("not an ELF file: the first four bytes are not 0x7f 'ELF'");
-  expect("class", r.u8("class"), ELFCLASS64, " (64-bit)");
-  expect("byte order", r.u8("byte order"), ELFDATA2LSB, " (little-endian)");
+  expect("class", ident.u8("class"), ELFCLASS64, " (64-bit)");
+  const order = ident.u8("byte order");
+  if (order !== ELFDATA2MSB) expect("byte order", order, ELFDATA2LSB, " (little-endian) or 2 (big-endian)");
+  const littleEndian = order === ELFDATA2LSB;
+  const r = new ByteReader(bytes, { what: "ELF header", littleEndian });
   r.seek(16, "type");
   expect("type", r.u16("type"), ET_REL, " (relocatable object)");
-  expect("machine", r.u16("machine"), EM_BPF, " (BPF)");
+  const machine = r.u16("machine");
+  if (machine !== EM_NONE) expect("machine", machine, EM_BPF, " (BPF)");
   r.seek(40, "section table offset");
   const shoff = r.size64("section table offset");
   r.skip(4, "flags");
   r.u16("header size");
   r.skip(4, "program header sizes");
   const shentsize = r.u16("section header size");
-  const shnum = r.u16("number of sections");
-  const shstrndx = r.u16("section name table index");
+  let shnum = r.u16("number of sections");
+  let shstrndx = r.u16("section name table index");
+  if (shoff === 0) throw new InputError("ELF header: the file has no section table");
   expect("section header size", shentsize, SHDR_SIZE);
+  if (shoff < EHDR_SIZE) throw new InputError(`ELF header: section table offset ${shoff} lies in the header`);
+  // Numbers too large for their fields stand in the section header 0.
+  if (shnum === 0 || shstrndx === SHN.XINDEX) {
+    const first = new ByteReader(r.slice(shoff, SHDR_SIZE, "section header 0"), {
+      what: "section header 0",
+      littleEndian,
+    });
+    first.seek(SH_SIZE_OFFSET, "sh_size");
+    const size = first.size64("sh_size");
+    const link = first.u32("sh_link");
+    if (shnum === 0) shnum = size;
+    if (shstrndx === SHN.XINDEX) shstrndx = link;
+  }
   if (shnum === 0 || shnum > ELF_LIMITS.sections) {
     throw new InputError(`ELF header: ${shnum} sections, expected 1 to ${ELF_LIMITS.sections}`);
   }
-  if (shoff < EHDR_SIZE) throw new InputError(`ELF header: section table offset ${shoff} lies in the header`);
-  return { shoff, shnum, shstrndx };
+  return { littleEndian, shoff, shnum, shstrndx };
 }
+
+/** Offset of sh_size in a section header; sh_link follows. */
+const SH_SIZE_OFFSET = 32;
 
 interface RawSection extends Omit<ElfSection, "name"> {
   readonly nameOffset: number;
 }
 
 function readSections(bytes: Uint8Array, header: Header): ElfSection[] {
+  const { littleEndian } = header;
   const file = new ByteReader(bytes, { what: "ELF file" });
   const table = file.slice(header.shoff, header.shnum * SHDR_SIZE, "section table");
-  const r = new ByteReader(table, { what: "ELF section table" });
+  const r = new ByteReader(table, { what: "ELF section table", littleEndian });
   const raw = Array.from({ length: header.shnum }, (_, index): RawSection => {
     const nameOffset = r.u32("sh_name");
     const type = r.u32("sh_type");
@@ -151,7 +182,11 @@ function readSections(bytes: Uint8Array, header: Header): ElfSection[] {
   return raw.map(({ nameOffset, ...section }) => ({ ...section, name: section.index === 0 ? "" : nameAt(nameOffset) }));
 }
 
-function readSymbols(sections: readonly ElfSection[], symtab: ElfSection): ElfSymbol[] {
+function readSymbols(sections: readonly ElfSection[], symtab: ElfSection, littleEndian: boolean): ElfSymbol[] {
+  if (symtab.entsize !== SYM_SIZE) {
+    throw new InputError(`size of an entry is ${symtab.entsize}, expected ${SYM_SIZE}`, place(symtab));
+  }
+  if (symtab.content.length !== symtab.size) throw new InputError("the symbol table has no content", place(symtab));
   const count = symtab.size / SYM_SIZE;
   if (!Number.isInteger(count)) {
     throw new InputError(`symbol table size ${symtab.size} is not a multiple of ${SYM_SIZE}`, place(symtab));
@@ -162,59 +197,96 @@ function readSymbols(sections: readonly ElfSection[], symtab: ElfSection): ElfSy
     throw new InputError(`sh_link ${symtab.link} is no string table`, place(symtab));
   }
   const nameAt = stringTableReader(strings.content, "ELF symbol names");
-  const r = new ByteReader(symtab.content, { what: "ELF symbol table" });
+  const r = new ByteReader(symtab.content, { what: "ELF symbol table", littleEndian });
+  const indexTable = sections.find(({ type, link }) => type === SHT.SYMTAB_SHNDX && link === symtab.index);
+  const indices = new ByteReader(indexTable?.content ?? new Uint8Array(), {
+    what: "ELF extended section indices",
+    littleEndian,
+  });
   return Array.from({ length: count }, (_, i): ElfSymbol => {
     const name = nameAt(r.u32("st_name"));
     const info = r.u8("st_info");
     const visibility = r.u8("st_other") & 3;
-    const section = r.u16("st_shndx");
+    let section = r.u16("st_shndx");
+    const extended = section === SHN.XINDEX;
+    if (extended) {
+      indices.seek(i * 4, `section index of symbol ${i}`);
+      section = indices.u32(`section index of symbol ${i}`);
+    }
     const value = r.size64("st_value");
     const size = r.size64("st_size");
-    if (section >= sections.length && section < SHN.LORESERVE) {
+    if (section >= sections.length && (extended || section < SHN.LORESERVE)) {
       throw new InputError(`symbol ${i} (${name}) lies in section ${section}, which does not exist`, place(symtab));
     }
     return { name, section, value, size, bind: info >> 4, type: info & 0xf, visibility };
   });
 }
 
-function readRelocations(
-  sections: readonly ElfSection[],
-  symbols: readonly ElfSymbol[],
-  symtabIndex: number | undefined,
-  relocatable: (section: ElfSection) => boolean,
-): Map<number, ElfRelocation[]> {
-  const result = new Map<number, ElfRelocation[]>();
-  let total = 0;
-  for (const section of sections) {
-    if (section.type !== SHT.REL && section.type !== SHT.RELA) continue;
-    const target = sections[section.info];
-    if (target === undefined) throw new InputError(`sh_info ${section.info} is no section`, place(section));
-    if (!relocatable(target)) continue;
-    if (section.type === SHT.RELA) throw new InputError("RELA relocations are not used by BPF objects", place(section));
-    if (section.link !== symtabIndex) {
+class RelocationReader {
+  readonly #sections: readonly ElfSection[];
+  readonly #symbols: readonly ElfSymbol[];
+  readonly #symtabIndex: number | undefined;
+  readonly #littleEndian: boolean;
+  #total = 0;
+
+  constructor(
+    sections: readonly ElfSection[],
+    symbols: readonly ElfSymbol[],
+    symtabIndex: number | undefined,
+    littleEndian: boolean,
+  ) {
+    this.#sections = sections;
+    this.#symbols = symbols;
+    this.#symtabIndex = symtabIndex;
+    this.#littleEndian = littleEndian;
+  }
+
+  read(relocatable: (section: ElfSection) => boolean): Map<number, ElfRelocation[]> {
+    const result = new Map<number, ElfRelocation[]>();
+    for (const section of this.#sections) {
+      if (section.type !== SHT.REL && section.type !== SHT.RELA) continue;
+      const target = this.#sections[section.info];
+      if (target === undefined) throw new InputError(`sh_info ${section.info} is no section`, place(section));
+      if (!relocatable(target)) continue;
+      const list = result.get(target.index) ?? [];
+      result.set(target.index, list);
+      this.#readSection(section, list);
+    }
+    return result;
+  }
+
+  #readSection(section: ElfSection, list: ElfRelocation[]): void {
+    const hasAddend = section.type === SHT.RELA;
+    const entrySize = hasAddend ? RELA_SIZE : REL_SIZE;
+    if (section.link !== this.#symtabIndex) {
       throw new InputError(`sh_link ${section.link} is not the symbol table`, place(section));
     }
-    const count = section.size / REL_SIZE;
-    if (!Number.isInteger(count)) {
-      throw new InputError(`size ${section.size} is not a multiple of ${REL_SIZE}`, place(section));
+    if (section.entsize !== entrySize) {
+      throw new InputError(`size of an entry is ${section.entsize}, expected ${entrySize}`, place(section));
     }
-    total += count;
-    if (total > ELF_LIMITS.relocations) throw new InputError("too many relocations", place(section));
-    const list = result.get(target.index) ?? [];
-    result.set(target.index, list);
-    const r = new ByteReader(section.content, { what: `relocations ${section.name}` });
+    const count = section.size / entrySize;
+    if (!Number.isInteger(count)) {
+      throw new InputError(`size ${section.size} is not a multiple of ${entrySize}`, place(section));
+    }
+    this.#total += count;
+    if (this.#total > ELF_LIMITS.relocations) throw new InputError("too many relocations", place(section));
+    const what = `relocations ${section.name}`;
+    const r = new ByteReader(section.content, { what, littleEndian: this.#littleEndian });
     for (let i = 0; i < count; i++) {
       const offset = r.size64("r_offset");
-      const type = r.u32("relocation type");
-      const index = r.u32("symbol index");
-      const symbol = symbols[index];
+      // r_info is one number of 64 bits: the symbol above, the type below.
+      const first = r.u32("r_info");
+      const second = r.u32("r_info");
+      const type = this.#littleEndian ? first : second;
+      const index = this.#littleEndian ? second : first;
+      const addend = hasAddend ? r.i64("r_addend") : null;
+      const symbol = this.#symbols[index];
       if (symbol === undefined) {
         throw new InputError(`relocation ${i} names symbol ${index}, which does not exist`, place(section));
       }
-      list.push({ offset, symbol, type });
+      list.push({ offset, symbol, type, addend });
     }
   }
-  return result;
 }
 
 function place(section: ElfSection): { section: string } {

@@ -109,7 +109,7 @@ class ObjectWriter {
       name: data.section,
       type: zero ? SHT.NOBITS : SHT.PROGBITS,
       flags: kind === "rodata" ? SHF.ALLOC : SHF.ALLOC | SHF.WRITE,
-      align: 8,
+      align: data.align,
       content: zero ? data.content.length : data.content,
     });
     this.#dataSections.set(data.section, index);

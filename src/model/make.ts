@@ -52,7 +52,7 @@ export function dataVariable(
 
 /** A section of global data. */
 export function dataSpec(parts: Pick<DataSpec, "section" | "content"> & Partial<DataSpec>): DataSpec {
-  return { variables: [], refs: [], btfDatasecId: 0, ...parts };
+  return { align: 8, variables: [], refs: [], btfDatasecId: 0, ...parts };
 }
 
 /** An object for a little-endian machine. */
@@ -67,6 +67,7 @@ export function objectSpec(parts: Pick<ObjectSpec, "name"> & Partial<ObjectSpec>
     externs: [],
     structOps: [],
     btf: null,
+    btfStrings: null,
     ...parts,
   };
 }

@@ -149,6 +149,8 @@ export type DataRef = {
 export interface DataSpec {
   readonly section: string;
   readonly content: Uint8Array;
+  /** Bytes, a power of two: what its variables need of the section's place. */
+  readonly align: number;
   readonly variables: readonly DataVariable[];
   /** In ascending order of `offset`. */
   readonly refs: readonly DataRef[];
@@ -160,10 +162,10 @@ export interface DataSpec {
 export interface ExternSpec {
   readonly name: string;
   /**
-   * `.kconfig`: a value of the kernel's configuration; `.ksyms`: a symbol of the kernel or its modules;
-   * empty: something that another object defines, which only linking can give.
+   * `.kconfig`: a value of the kernel's configuration; `.ksyms`: a symbol of the kernel or its modules. Any
+   * other one, or none (empty): something that another object defines, which only linking can give.
    */
-  readonly section: ".kconfig" | ".ksyms" | "";
+  readonly section: string;
   readonly kind: "var" | "func";
   /** Whether the object can live without it. */
   readonly weak: boolean;
@@ -211,4 +213,6 @@ export interface ObjectSpec {
   readonly externs: readonly ExternSpec[];
   readonly structOps: readonly StructOpsSpec[];
   readonly btf: Btf | null;
+  /** The string section of `btf` as the file has it, so that offsets into it stay; null when there is no file. */
+  readonly btfStrings: Uint8Array | null;
 }

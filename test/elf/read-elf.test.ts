@@ -111,7 +111,7 @@ t.test("a file made by hand is read", (t) => {
   );
   t.equal(elf.sections[2]?.content.length, 16);
   t.match(elf.symbols[1], { name: "sym", section: 2, value: 0, size: 16, bind: 1, type: 2, visibility: 0 });
-  t.strictSame(elf.relocations.get(2), [{ offset: 8, symbol: elf.symbols[1], type: 10 }]);
+  t.strictSame(elf.relocations.get(2), [{ offset: 8, symbol: elf.symbols[1], type: 10, addend: null }]);
   t.strictSame(readElf(golden(), () => false).relocations.size, 0);
   t.end();
 });
@@ -121,12 +121,12 @@ t.test("malformed files are told apart", (t) => {
     [new Uint8Array(), /ELF header: expected magic \(4 bytes\) at offset 0, but only 0 bytes are left/],
     [golden({ ident: [0x7f, 0x45, 0x4c, 0x47, 2, 1, 1, 0] }), /not an ELF file/],
     [golden({ ident: [0x7f, 0x45, 0x4c, 0x46, 1, 1, 1, 0] }), /class is 1, expected 2 \(64-bit\)/],
-    [golden({ ident: [0x7f, 0x45, 0x4c, 0x46, 2, 2, 1, 0] }), /byte order is 2, expected 1 \(little-endian\)/],
+    [golden({ ident: [0x7f, 0x45, 0x4c, 0x46, 2, 3, 1, 0] }), /byte order is 3, expected 1 \(little-endian\) or 2/],
     [golden({ type: 2 }), /type is 2, expected 1 \(relocatable object\)/],
     [golden({ machine: 62 }), /machine is 62, expected 247 \(BPF\)/],
     [golden({ shentsize: 40 }), /section header size is 40, expected 64/],
     [golden({ shnum: 0 }), /0 sections, expected 1 to/],
-    [golden({ shnum: 0xffff }), /65535 sections, expected 1 to/],
+    [golden({ shnum: 0xffff }), /section table \(offset \d+, 4194240 bytes\) does not fit/],
     [golden({ shnum: 6 }), /section table \(offset \d+, 384 bytes\) does not fit/],
     [golden({ shoff: 8n }), /section table offset 8 lies in the header/],
     [golden({ shoff: 2n ** 60n }), /section table offset at offset 40 is impossibly large/],
@@ -135,13 +135,15 @@ t.test("malformed files are told apart", (t) => {
     [golden({}, { ".text": { size: 0xffff } }), /content of section 2 .*does not fit/],
     [golden({}, { ".text": { name: 0xffff } }), /string offset 65535 is outside/],
     [golden({}, { ".strtab": { size: 20 } }), /string at offset \d+ is not terminated|is outside/],
+    [golden({}, { ".symtab": { entsize: 16 } }), /section \.symtab: size of an entry is 16, expected 24/],
+    [golden({ shoff: 0n }), /has no section table/],
     [golden({}, { ".symtab": { size: 40 } }), /section \.symtab: symbol table size 40 is not a multiple of 24/],
     [golden({}, { ".symtab": { link: 2 } }), /section \.symtab: sh_link 2 is no string table/],
     [golden({}, { ".text": { type: 2 } }), /more than one symbol table/],
     [golden({}, { ".rel": { info: 9 } }), /section \.rel\.text: sh_info 9 is no section/],
     [golden({}, { ".rel": { link: 2 } }), /sh_link 2 is not the symbol table/],
     [golden({}, { ".rel": { size: 15 } }), /size 15 is not a multiple of 16/],
-    [golden({}, { ".rel": { type: 4 } }), /RELA relocations are not used/],
+    [golden({}, { ".rel": { type: 4 } }), /size of an entry is 16, expected 24/],
   ];
   for (const [bytes, message] of cases) {
     t.throws(() => readElf(bytes), { name: "InputError", message }, String(message));

@@ -227,32 +227,9 @@ t.test("a rewritten object is the same to libbpf", { skip: whyNoTool("clang-19",
   t.end();
 });
 
-t.test("what is not supported yet is said", { skip: whyNoTool("clang-19") }, (t) => {
+t.test("what libbpf refuses is refused, and why is said", { skip: whyNoTool("clang-19") }, (t) => {
   const cases: [string, string, RegExp][] = [
-    [
-      "kfunc",
-      `extern int bpf_fun(int x) SEC(".ksyms"); SEC("socket") int p(void *ctx) { return bpf_fun(1); }`,
-      /function p: reference to bpf_fun, .*externs are not supported yet/,
-    ],
-    [
-      "core",
-      `struct task { int pid; } __attribute__((preserve_access_index));
-       SEC("socket") int p(struct task *t) { return t->pid; }`,
-      /CO-RE relocations are not supported yet/,
-    ],
-    [
-      "initial",
-      `struct inner { __uint(type, 2); __uint(max_entries, 4); __type(key, int); __type(value, int); } in SEC(".maps");
-       struct { __uint(type, 12); __uint(max_entries, 1); __type(key, int); __array(values, struct inner); }
-       out SEC(".maps") = { .values = { [0] = &in } };`,
-      /section \.maps: maps with initial elements are not supported yet/,
-    ],
     ["legacy", `struct { int type, key, value, max; } m SEC("maps") = { 1, 4, 4, 1 };`, /maps defined without BTF/],
-    [
-      "numa",
-      `struct { __uint(type, 2); __uint(max_entries, 1); __uint(numa_node, 1); __type(key, int); __type(value, int); } m SEC(".maps");`,
-      /map m: member numa_node: NUMA nodes are not supported/,
-    ],
     ["typeless", `struct { __uint(max_entries, 1); } m SEC(".maps");`, /map m: its definition does not say a type/],
     ["stranger", `struct { __uint(type, 1); __uint(color, 1); } m SEC(".maps");`, /member color: not known/],
     [
