@@ -36,7 +36,7 @@ function withGlobals(): ObjectSpec {
     ...plain,
     functions: [],
     btf: btf.build(),
-    data: [{ section: ".rodata", content, variables, refs: [], btfDatasecId }],
+    data: [{ section: ".rodata", content, variables, align: 8, refs: [], btfDatasecId }],
   };
 }
 
