@@ -274,6 +274,23 @@ export const PseudoLd = { MAP_FD: 1, MAP_VALUE: 2, BTF_ID: 3, FUNC: 4, MAP_IDX: 
 /** `src_reg` of a call instruction: helper, BPF-to-BPF, kernel function. */
 export const PseudoCall = { HELPER: 0, CALL: 1, KFUNC_CALL: 2 } as const;
 
+/** What a CO-RE relocation asks for: `enum bpf_core_relo_kind`. */
+export const CoreReloKind = {
+  FIELD_BYTE_OFFSET: 0,
+  FIELD_BYTE_SIZE: 1,
+  FIELD_EXISTS: 2,
+  FIELD_SIGNED: 3,
+  FIELD_LSHIFT_U64: 4,
+  FIELD_RSHIFT_U64: 5,
+  TYPE_ID_LOCAL: 6,
+  TYPE_ID_TARGET: 7,
+  TYPE_EXISTS: 8,
+  TYPE_SIZE: 9,
+  ENUMVAL_EXISTS: 10,
+  ENUMVAL_VALUE: 11,
+  TYPE_MATCHES: 12,
+} as const;
+
 /** Return codes of XDP programs: `enum xdp_action`. */
 export const XdpAction = { ABORTED: 0, DROP: 1, PASS: 2, TX: 3, REDIRECT: 4 } as const;
 

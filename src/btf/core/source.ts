@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+import { InputError } from "../../util/errors.js";
+import { PTR_SIZE } from "../size.js";
+import type { Btf, BtfType } from "../types.js";
+
+/**
+ * Types as CO-RE asks for them: few out of many. A whole {@link Btf} in memory can answer
+ * ({@link coreTypes}), and so can a reader that decodes only what is asked for.
+ */
+export interface CoreTypes {
+  /**
+   * The type with this id.
+   * @throws InputError when there is none.
+   */
+  typeById(id: number): BtfType;
+  /**
+   * Ids of the types whose name without flavour ({@link essentialName}) is this one, of any kind, ascending.
+   * Of split BTF only its own types, not the base's.
+   */
+  idsByEssentialName(name: string): readonly number[];
+  /** Bytes of a pointer on the machine that the types describe, 4 or 8. */
+  readonly pointerSize: number;
+}
+
+/**
+ * A name without its flavour: `task_struct___old` is `task_struct`. A flavour is what follows the last
+ * three underscores that have another character on both sides (libbpf: bpf_core_essential_name_len()).
+ */
+export function essentialName(name: string): string {
+  let at = name.lastIndexOf("___", name.length - 4);
+  while (at > 0) {
+    if (name[at - 1] !== "_" && name[at + 3] !== "_") return name.slice(0, at);
+    at = name.lastIndexOf("___", at - 1);
+  }
+  return name;
+}
+
+/** C's names for the integer type that is as wide as a pointer, in every order of its words. */
+export const LONG_NAMES: readonly string[] = [
+  "long",
+  "long int",
+  "int long",
+  "unsigned long",
+  "long unsigned",
+  "unsigned long int",
+  "unsigned int long",
+  "long unsigned int",
+  "long int unsigned",
+  "int unsigned long",
+  "int long unsigned",
+];
+
+/** The pointer size that this type gives away, if it is a `long`. */
+export function pointerSizeOf(type: BtfType): number | undefined {
+  if (type.kind !== "int" || (type.size !== 4 && type.size !== 8)) return undefined;
+  return LONG_NAMES.includes(type.name) ? type.size : undefined;
+}
+
+/** What a {@link Btf} in memory is besides its types. */
+export interface CoreTypesOptions {
+  /** First id that is its own: split BTF names the number of its base's types. Default 1. */
+  readonly firstId?: number;
+  /** Default: the size of the first `long` among the types, else 8 (libbpf: determine_ptr_size()). */
+  readonly pointerSize?: number;
+}
+
+class WholeTypes implements CoreTypes {
+  readonly #btf: Btf;
+  readonly #firstId: number;
+  #pointerSize: number | undefined;
+  #byName: Map<string, number[]> | undefined;
+
+  constructor(btf: Btf, options: CoreTypesOptions) {
+    this.#btf = btf;
+    this.#firstId = options.firstId ?? 1;
+    this.#pointerSize = options.pointerSize;
+  }
+
+  get pointerSize(): number {
+    this.#pointerSize ??= firstLong(this.#btf.types) ?? PTR_SIZE;
+    return this.#pointerSize;
+  }
+
+  typeById(id: number): BtfType {
+    const type = this.#btf.types[id];
+    if (type === undefined) throw new InputError(`BTF type id ${id} is out of range`);
+    return type;
+  }
+
+  idsByEssentialName(name: string): readonly number[] {
+    this.#byName ??= this.#index();
+    return this.#byName.get(name) ?? [];
+  }
+
+  #index(): Map<string, number[]> {
+    const byName = new Map<string, number[]>();
+    const { types } = this.#btf;
+    for (let id = this.#firstId; id < types.length; id++) {
+      const type = types[id]!;
+      if (!("name" in type) || type.name === "") continue;
+      const name = essentialName(type.name);
+      const ids = byName.get(name);
+      if (ids === undefined) byName.set(name, [id]);
+      else ids.push(id);
+    }
+    return byName;
+  }
+}
+
+function firstLong(types: readonly BtfType[]): number | undefined {
+  for (const type of types) {
+    const size = pointerSizeOf(type);
+    if (size !== undefined) return size;
+  }
+  return undefined;
+}
+
+const known = new WeakMap<Btf, CoreTypes>();
+
+/**
+ * A whole {@link Btf} as CO-RE asks for it. Its names are indexed at the first search, once for as long as
+ * the `Btf` lives (unless `options` are given: then the caller keeps what it gets).
+ */
+export function coreTypes(btf: Btf, options?: CoreTypesOptions): CoreTypes {
+  if (options !== undefined) return new WholeTypes(btf, options);
+  let types = known.get(btf);
+  if (types === undefined) {
+    types = new WholeTypes(btf, {});
+    known.set(btf, types);
+  }
+  return types;
+}
