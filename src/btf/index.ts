@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 export * from "./builder.js";
+export * from "./core/index.js";
 export * from "./ext.js";
 export * from "./format.js";
 export * from "./lazy.js";

@@ -94,8 +94,18 @@ export class LazyBtf implements BtfIndex {
 
   idsByName(name: string, kind?: BtfKind): readonly number[] {
     const below = this.base?.idsByName(name, kind) ?? [];
-    const own = this.#names.find(encodeUtf8(name), kind);
-    return own.length === 0 ? below : [...below, ...own.map((index) => this.firstId + index)];
+    const own = this.ownIdsByName(name, kind);
+    return own.length === 0 ? below : [...below, ...own];
+  }
+
+  /** Ids of its own types (not the base's) whose names have this text somewhere, ascending. */
+  ownIdsByNamePart(part: string): readonly number[] {
+    return this.#names.findContaining(encodeUtf8(part)).map((index) => this.firstId + index);
+  }
+
+  /** Ids of its own types (not the base's) with this name, ascending. */
+  ownIdsByName(name: string, kind?: BtfKind): readonly number[] {
+    return this.#names.find(encodeUtf8(name), kind).map((index) => this.firstId + index);
   }
 
   #offsetOf(id: number): number {

@@ -28,10 +28,8 @@ export class NameBytes {
   /** Whether the string at an offset is this one; an offset outside has none. */
   equals(offset: number, name: Uint8Array): boolean {
     if (this.#base !== undefined && offset < this.#start) return this.#base.equals(offset, name);
-    const bytes = this.#bytes;
     const at = offset - this.#start;
-    for (let i = 0; i < name.length; i++) if (bytes[at + i] !== name[i]) return false;
-    return bytes[at + name.length] === 0;
+    return this.#startsWith(at, name) && this.#bytes[at + name.length] === 0;
   }
 
   /** Hash of the string at an offset. */
@@ -39,6 +37,46 @@ export class NameBytes {
     if (this.#base !== undefined && offset < this.#start) return this.#base.hash(offset);
     return hashBytes(this.#bytes, offset - this.#start);
   }
+
+  /** A test of which strings, by offset, have these bytes somewhere. One pass over the section prepares it. */
+  containing(part: Uint8Array): (offset: number) => boolean {
+    const inBase = this.#base?.containing(part);
+    // Where the part stands, ascending, and where the string around it begins.
+    const hits = findBytes(this.#bytes, part);
+    const begins = hits.map((at) => this.#bytes.lastIndexOf(0, at) + 1);
+    const last = hits.at(-1) ?? -1;
+    return (offset) => {
+      if (inBase !== undefined && offset < this.#start) return inBase(offset);
+      const at = offset - this.#start;
+      if (at > last) return false;
+      let low = 0;
+      for (let high = hits.length; low < high; ) {
+        const middle = (low + high) >>> 1;
+        if (hits[middle]! < at) low = middle + 1;
+        else high = middle;
+      }
+      return begins[low]! <= at;
+    };
+  }
+
+  #startsWith(at: number, part: Uint8Array): boolean {
+    for (let i = 0; i < part.length; i++) if (this.#bytes[at + i] !== part[i]) return false;
+    return true;
+  }
+}
+
+/** Every place where the part begins, overlapping ones too (Horspool: what cannot be its end is leapt over). */
+function findBytes(bytes: Uint8Array, part: Uint8Array): number[] {
+  const end = part.length - 1;
+  const leap = new Uint8Array(256).fill(Math.min(255, part.length));
+  for (let i = 0; i < end; i++) leap[part[i]!] = Math.min(255, end - i);
+  const hits: number[] = [];
+  for (let at = end; at < bytes.length; at += leap[bytes[at]!]!) {
+    let i = 0;
+    while (i <= end && bytes[at - i] === part[end - i]) i++;
+    if (i > end) hits.push(at - end);
+  }
+  return hits;
 }
 
 /** FNV-1a up to a NUL or the end. */
@@ -81,6 +119,17 @@ export class NameIndex {
     const found: number[] = [];
     let at = this.#heads[hashBytes(name, 0) & (this.#heads.length - 1)]!;
     for (; at !== 0; at = this.#next![at - 1]!) if (this.#matches(at - 1, name, wanted)) found.push(at - 1);
+    return found;
+  }
+
+  /** Indices of the types whose names have these bytes somewhere, ascending. */
+  findContaining(part: Uint8Array): number[] {
+    const has = this.#names.containing(part);
+    const found: number[] = [];
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const offset = this.#words[this.#offsets[i]!]!;
+      if (offset !== 0 && has(offset)) found.push(i);
+    }
     return found;
   }
 

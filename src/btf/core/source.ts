@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
+import { LazyBtf } from "../lazy.js";
 import { PTR_SIZE } from "../size.js";
 import type { Btf, BtfType } from "../types.js";
 
@@ -36,7 +37,7 @@ export function essentialName(name: string): string {
 }
 
 /** C's names for the integer type that is as wide as a pointer, in every order of its words. */
-export const LONG_NAMES: readonly string[] = [
+const LONG_NAMES: readonly string[] = [
   "long",
   "long int",
   "int long",
@@ -51,19 +52,20 @@ export const LONG_NAMES: readonly string[] = [
 ];
 
 /** The pointer size that this type gives away, if it is a `long`. */
-export function pointerSizeOf(type: BtfType): number | undefined {
+function pointerSizeOf(type: BtfType): number | undefined {
   if (type.kind !== "int" || (type.size !== 4 && type.size !== 8)) return undefined;
   return LONG_NAMES.includes(type.name) ? type.size : undefined;
 }
 
-/** What a {@link Btf} in memory is besides its types. */
+/** What is not in the types themselves. */
 export interface CoreTypesOptions {
-  /** First id that is its own: split BTF names the number of its base's types. Default 1. */
+  /** First id that is its own: split BTF whose base is in `types` too names the number of those. Default 1. */
   readonly firstId?: number;
   /** Default: the size of the first `long` among the types, else 8 (libbpf: determine_ptr_size()). */
   readonly pointerSize?: number;
 }
 
+/** {@link CoreTypes} over types that are all there. */
 class WholeTypes implements CoreTypes {
   readonly #btf: Btf;
   readonly #firstId: number;
@@ -93,18 +95,25 @@ class WholeTypes implements CoreTypes {
   }
 
   #index(): Map<string, number[]> {
-    const byName = new Map<string, number[]>();
     const { types } = this.#btf;
-    for (let id = this.#firstId; id < types.length; id++) {
-      const type = types[id]!;
-      if (!("name" in type) || type.name === "") continue;
-      const name = essentialName(type.name);
-      const ids = byName.get(name);
-      if (ids === undefined) byName.set(name, [id]);
-      else ids.push(id);
-    }
-    return byName;
+    const ids = types.slice(this.#firstId).map((_, i) => this.#firstId + i);
+    return groupByEssentialName(ids, (id) => nameOf(types[id]!));
   }
+}
+
+function nameOf(type: BtfType): string {
+  return "name" in type ? type.name : "";
+}
+
+function groupByEssentialName(ids: readonly number[], nameById: (id: number) => string): Map<string, number[]> {
+  const byName = new Map<string, number[]>();
+  for (const id of ids) {
+    const name = essentialName(nameById(id));
+    const group = byName.get(name);
+    if (group === undefined) byName.set(name, [id]);
+    else group.push(id);
+  }
+  return byName;
 }
 
 function firstLong(types: readonly BtfType[]): number | undefined {
@@ -115,17 +124,70 @@ function firstLong(types: readonly BtfType[]): number | undefined {
   return undefined;
 }
 
+/** {@link CoreTypes} over types that are decoded when asked for. */
+class LazyTypes implements CoreTypes {
+  readonly #btf: LazyBtf;
+  readonly #found = new Map<string, readonly number[]>();
+  #pointerSize: number | undefined;
+  /** The few names that have a flavour. */
+  #flavoured: Map<string, number[]> | undefined;
+
+  constructor(btf: LazyBtf, options: CoreTypesOptions) {
+    this.#btf = btf;
+    this.#pointerSize = options.pointerSize;
+  }
+
+  get pointerSize(): number {
+    this.#pointerSize ??= this.#findPointerSize();
+    return this.#pointerSize;
+  }
+
+  #findPointerSize(): number {
+    const ids = LONG_NAMES.flatMap((name) => this.#btf.idsByName(name, "int")).toSorted((a, b) => a - b);
+    return firstLong(ids.map((id) => this.#btf.typeById(id))) ?? PTR_SIZE;
+  }
+
+  typeById(id: number): BtfType {
+    return this.#btf.typeById(id);
+  }
+
+  idsByEssentialName(name: string): readonly number[] {
+    let ids = this.#found.get(name);
+    if (ids === undefined) {
+      const flavours = this.#flavours().get(name) ?? [];
+      // A name that has a flavour stands for itself only under the name without.
+      const plain = essentialName(name) === name ? this.#btf.ownIdsByName(name) : [];
+      ids = flavours.length === 0 ? plain : [...flavours, ...plain].sort((a, b) => a - b);
+      this.#found.set(name, ids);
+    }
+    return ids;
+  }
+
+  #flavours(): Map<string, number[]> {
+    if (this.#flavoured === undefined) {
+      const nameById = (id: number) => this.#btf.nameById(id);
+      const ids = this.#btf.ownIdsByNamePart("___").filter((id) => essentialName(nameById(id)) !== nameById(id));
+      this.#flavoured = groupByEssentialName(ids, nameById);
+    }
+    return this.#flavoured;
+  }
+}
+
+function adapt(btf: Btf, options: CoreTypesOptions): CoreTypes {
+  return btf instanceof LazyBtf ? new LazyTypes(btf, options) : new WholeTypes(btf, options);
+}
+
 const known = new WeakMap<Btf, CoreTypes>();
 
 /**
- * A whole {@link Btf} as CO-RE asks for it. Its names are indexed at the first search, once for as long as
- * the `Btf` lives (unless `options` are given: then the caller keeps what it gets).
+ * BTF as CO-RE asks for it. What is found by name is kept for as long as the `Btf` lives (unless `options` are
+ * given: then the caller keeps what it gets), so that many objects can be relocated against one kernel.
  */
 export function coreTypes(btf: Btf, options?: CoreTypesOptions): CoreTypes {
-  if (options !== undefined) return new WholeTypes(btf, options);
+  if (options !== undefined) return adapt(btf, options);
   let types = known.get(btf);
   if (types === undefined) {
-    types = new WholeTypes(btf, {});
+    types = adapt(btf, {});
     known.set(btf, types);
   }
   return types;
