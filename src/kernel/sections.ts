@@ -66,6 +66,8 @@ export interface SectionDef {
   readonly name: string;
   /** Whether `name/TARGET` belongs to it too. */
   readonly takesTarget: boolean;
+  /** Whether `name` alone does not belong to it. No section of libbpf is so. */
+  readonly needsTarget?: boolean;
   /** BPF_PROG_TYPE_*. */
   readonly progType: number;
   /** `expected_attach_type` of BPF_PROG_LOAD; 0 where the program type has none. */
@@ -219,15 +221,27 @@ export interface ParsedSection {
 
 const BY_NAME: ReadonlyMap<string, SectionDef> = new Map(SECTIONS.map((section) => [section.name, section]));
 
-/** Looks a SEC name up; undefined when it stands for no program type. */
-export function parseSection(section: string): ParsedSection | undefined {
+/**
+ * Looks a SEC name up; undefined when it stands for no program type.
+ * @param custom sections of the user's own, which go before libbpf's; the first that fits counts.
+ */
+export function parseSection(section: string, custom: readonly SectionDef[] = []): ParsedSection | undefined {
   const autoload = !section.startsWith("?");
   const name = autoload ? section : section.slice(1);
+  for (const def of custom) {
+    const target = targetOf(def, name);
+    if (target !== undefined) return { def, target, autoload };
+  }
   const exact = BY_NAME.get(name);
   if (exact !== undefined) return { def: exact, target: null, autoload };
   const slash = name.indexOf("/");
-  if (slash < 0) return undefined;
-  const prefixed = BY_NAME.get(name.slice(0, slash));
+  const prefixed = slash < 0 ? undefined : BY_NAME.get(name.slice(0, slash));
   if (prefixed === undefined || !prefixed.takesTarget) return undefined;
   return { def: prefixed, target: name.slice(slash + 1), autoload };
+}
+
+/** What stands behind the name of a section; null when nothing does, undefined when the name is another one's. */
+function targetOf(def: SectionDef, name: string): string | null | undefined {
+  if (name === def.name) return def.needsTarget === true ? undefined : null;
+  return def.takesTarget && name.startsWith(`${def.name}/`) ? name.slice(def.name.length + 1) : undefined;
 }

@@ -114,3 +114,19 @@ t.test("names are taken apart", (t) => {
   }
   t.end();
 });
+
+t.test("sections of one's own go before libbpf's", (t) => {
+  const { def } = parseSection("xdp")!;
+  const own = [
+    { ...def, name: "xdp/mine", takesTarget: false },
+    { ...def, name: "late", takesTarget: true, needsTarget: true },
+    { ...def, name: "xdp", progFlags: 1 },
+  ];
+  t.match(parseSection("?xdp/mine", own), { def: { name: "xdp/mine" }, target: null, autoload: false });
+  t.equal(parseSection("xdp/mine/x", own), undefined);
+  t.equal(parseSection("late", own), undefined);
+  t.match(parseSection("late/a/b", own), { def: { name: "late" }, target: "a/b" });
+  t.equal(parseSection("xdp", own)!.def.progFlags, 1);
+  t.equal(parseSection("xdp.frags", own)!.def.name, "xdp.frags");
+  t.end();
+});
