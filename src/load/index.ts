@@ -3,6 +3,7 @@ export * from "./ask-kernel.js";
 export * from "./attach.js";
 export * from "./cpus.js";
 export * from "./files.js";
+export * from "./kernel-facts.js";
 export * from "./load-object.js";
 export * from "./loaded-object.js";
 export * from "./patch.js";

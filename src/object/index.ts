@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
 export * from "./globals.js";
+export * from "./kconfig.js";
 export * from "./maps.js";
+export * from "./options.js";
 export * from "./resolve.js";
+export * from "./struct-ops.js";

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: MIT
 import type { Btf } from "../btf/types.js";
-import { dataSectionKind } from "../elf/format.js";
-import type { ObjectBtf } from "../elf/object-btf.js";
+import { dataSectionKind, SECTION } from "../elf/format.js";
 import { MapFlag, MapType, OBJ_NAME_LEN } from "../kernel/uapi.js";
 import type { MapLoad } from "../model/load.js";
-import type { DataSpec, MapSpec } from "../model/spec.js";
+import type { MapSpec } from "../model/spec.js";
 import { decodeUtf8, encodeUtf8 } from "../util/bytes.js";
-
-/** Facts about the machine that the creation of maps depends on. */
-export interface MapEnvironment {
-  /** Bytes; ring buffers are made of whole pages. */
-  readonly pageSize: number;
-  /** Size of a perf event array without one of its own; 0 leaves it to the loader. */
-  readonly possibleCpus: number;
-  /** Whether array maps can be mapped into memory (Linux 5.5). */
-  readonly mmapableArrays: boolean;
-}
+import type { KernelBtf } from "./kernel-btf.js";
+import type { MapEnvironment } from "./options.js";
 
 /** Map types whose keys and values the kernel does not let BTF describe (libbpf: bpf_object__create_map()). */
 const UNTYPED: ReadonlySet<number> = new Set([
@@ -34,6 +25,12 @@ const UNTYPED: ReadonlySet<number> = new Set([
   MapType.STACK,
   MapType.ARENA,
 ]);
+
+/** Flags that the kernel adds by itself. */
+const ADDED_FLAGS: Readonly<Record<number, number>> = {
+  [MapType.DEVMAP]: MapFlag.RDONLY_PROG,
+  [MapType.DEVMAP_HASH]: MapFlag.RDONLY_PROG,
+};
 
 /** The longest name that the kernel keeps. */
 const MAX_NAME = OBJ_NAME_LEN - 1;
@@ -54,7 +51,7 @@ export function mapLoad(spec: MapSpec, hasBtf: boolean, env: MapEnvironment): Ma
     keySize: spec.keySize,
     valueSize: spec.valueSize,
     maxEntries: maxEntries(spec, env),
-    flags: spec.flags,
+    flags: spec.flags | (ADDED_FLAGS[spec.type] ?? 0),
     extra: spec.extra,
     btf: typed ? "prog" : null,
     btfKeyTypeId: typed ? spec.keyTypeId : 0,
@@ -88,25 +85,31 @@ function ringSize(bytes: number, pageSize: number): number {
 }
 
 /** What BPF_MAP_CREATE gets for a section of global data, and what is done to the map then. */
-export function dataMapLoad(objectName: string, data: DataSpec, btf: ObjectBtf | null, env: MapEnvironment): MapLoad {
-  const readOnly = dataSectionKind(data.section) === "rodata";
-  const datasec = btf?.datasecs.get(data.section) ?? 0;
-  const mmapable = env.mmapableArrays && btf !== null && hasSharedVariable(btf.btf, datasec);
+export function dataMapLoad(
+  objectName: string,
+  section: string,
+  content: Uint8Array,
+  types: Pick<KernelBtf, "btf" | "sectionTypes"> | null,
+  env: MapEnvironment,
+): MapLoad {
+  const readOnly = section === SECTION.KCONFIG || dataSectionKind(section) === "rodata";
+  const typeId = types?.sectionTypes.get(section) ?? 0;
+  const mmapable = env.mmapableArrays && types !== null && hasSharedVariable(types.btf, typeId);
   return {
-    name: dataMapName(objectName, data.section),
+    name: dataMapName(objectName, section),
     type: MapType.ARRAY,
     keySize: 4,
-    valueSize: data.content.length,
+    valueSize: content.length,
     maxEntries: 1,
     flags: (readOnly ? MapFlag.RDONLY_PROG : 0) | (mmapable ? MapFlag.MMAPABLE : 0),
     extra: 0n,
-    btf: datasec === 0 ? null : "prog",
+    btf: typeId === 0 ? null : "prog",
     btfKeyTypeId: 0,
-    btfValueTypeId: datasec,
+    btfValueTypeId: typeId,
     btfVmlinuxValueTypeId: 0,
     inner: null,
     frozen: readOnly,
-    value: data.content,
+    value: content,
   };
 }
 

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MIT
-import { encodeInsns, type Insn } from "../asm/insn.js";
-import { BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE } from "../asm/opcode.js";
+import type { Insn } from "../asm/insn.js";
+import { CoreRelocator } from "../btf/core/relocate.js";
+import { coreTypes } from "../btf/core/source.js";
 import { encodeFuncInfo, encodeLineInfo } from "../btf/ext.js";
 import { FUNC_INFO_SIZE, LINE_INFO_SIZE } from "../btf/format.js";
-import { SECTION } from "../elf/format.js";
-import { encodeObjectBtf, funcInfoOf, lineInfoOf, type ObjectBtf } from "../elf/object-btf.js";
-import { checkObject, layoutFunctions } from "../elf/object-layout.js";
-import { parseSection, type SectionDef } from "../kernel/sections.js";
+import { dataSectionKind, SECTION } from "../elf/format.js";
+import { funcInfoOf, lineInfoOf } from "../elf/object-btf.js";
+import { checkObject } from "../elf/object-layout.js";
+import { type ParsedSection, parseSection, type SectionDef } from "../kernel/sections.js";
+import { AttachType, MapType, ProgType } from "../kernel/uapi.js";
 import type { InfoRecords, MapLoad, ProgramLoad } from "../model/load.js";
-import type { FunctionSpec, MapSpec, ObjectSpec, Ref } from "../model/spec.js";
+import type { FunctionSpec, MapSpec, ObjectSpec } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
-import { dataMapLoad, kernelName, type MapEnvironment, mapLoad } from "./maps.js";
-
-/** What resolving depends on besides the object. Nothing is asked of the running kernel. */
-export interface ResolveOptions extends Partial<MapEnvironment> {
-  /** `kern_version` of BPF_PROG_LOAD; kernels since 5.0 do not look at it. Default 0. */
-  readonly kernVersion?: number;
-}
+import { attachBtfId } from "./attach-target.js";
+import { CodeLinker, type CodeMap, KCONFIG_MAP, type Placed } from "./code.js";
+import { type ResolvedExterns, resolveExterns } from "./externs.js";
+import { kconfigContent } from "./kconfig.js";
+import { type KernelBtf, kernelBtf } from "./kernel-btf.js";
+import { dataMapLoad, kernelName, mapLoad } from "./maps.js";
+import type { MapEnvironment, ProgramKind, ResolveOptions } from "./options.js";
+import { type ResolvedStructOps, resolveStructOps, type StructOps } from "./struct-ops.js";
 
 /** A map of the object and what BPF_MAP_CREATE gets for it. */
 export interface ResolvedMap {
@@ -33,12 +36,20 @@ export interface ResolvedProgram {
   readonly name: string;
   /** SEC name. */
   readonly section: string;
-  readonly def: SectionDef;
+  /** Null for a program whose type {@link ResolveOptions.programTypes} says. */
+  readonly def: SectionDef | null;
   /** What the SEC name says behind its slash, e.g. `syscalls/sys_enter_execve`. */
   readonly target: string | null;
   /** False when the SEC name asks for loading on demand only (`?`). */
   readonly autoload: boolean;
   readonly load: ProgramLoad;
+}
+
+/** A program that cannot be brought to this kernel. */
+export interface RefusedProgram {
+  readonly name: string;
+  readonly section: string;
+  readonly error: InputError;
 }
 
 /** An object whose references are resolved. */
@@ -49,161 +60,194 @@ export interface ResolvedObject {
    */
   readonly maps: readonly ResolvedMap[];
   readonly programs: readonly ResolvedProgram[];
+  /** Maps that make the kernel call programs: they are filled when those are loaded. */
+  readonly structOps: readonly ResolvedStructOps[];
+  /** Programs left out, when {@link ResolveOptions.keepGoing} is set; those on demand only, always. */
+  readonly refused: readonly RefusedProgram[];
   /** The blob for BPF_BTF_LOAD; null without types. */
   readonly btf: Uint8Array | null;
 }
 
 /**
- * Makes of an object what the kernel takes, as libbpf does: subprograms are appended behind each program
- * that calls them, data sections become array maps, references become indices into the program's maps.
- * `attachBtfId` stays 0: which type the target is, only a kernel can say.
- * @throws InputError when the object contradicts itself or a SEC name is not known.
+ * Makes of an object what the kernel takes, as libbpf 1.5 does: externs and CO-RE accesses are looked up in the
+ * kernel's types, subprograms are appended behind each program that calls them, data sections become array
+ * maps, references become indices into the program's maps.
+ * @throws InputError when the object contradicts itself, a SEC name is not known, or this kernel lacks what the
+ *   object needs.
  */
 export function resolveObject(spec: ObjectSpec, options: ResolveOptions = {}): ResolvedObject {
   checkObject(spec);
-  const env: MapEnvironment = {
-    pageSize: options.pageSize ?? 4096,
-    possibleCpus: options.possibleCpus ?? 0,
-    mmapableArrays: options.mmapableArrays ?? true,
-  };
-  const btf = spec.btf === null ? null : encodeObjectBtf(spec, layoutFunctions(spec.functions));
-  const maps: ResolvedMap[] = spec.maps.map((map) => ({
-    name: map.name,
-    spec: map,
-    load: mapLoad(map, btf !== null, env),
-  }));
-  for (const data of spec.data) {
-    if (data.content.length === 0) continue;
-    maps.push({ name: data.section, spec: null, load: dataMapLoad(spec.name, data, btf, env) });
+  const resolver = new Resolver(spec, options);
+  const programs: ResolvedProgram[] = [];
+  const refused: RefusedProgram[] = [];
+  for (const func of spec.functions) {
+    if (func.section === SECTION.TEXT) continue;
+    if (options.wanted !== undefined && !options.wanted(func.name, func.section)) continue;
+    try {
+      programs.push(resolver.program(func));
+    } catch (error) {
+      const onDemand = func.section.startsWith("?") && options.wanted === undefined;
+      if (!(error instanceof InputError) || !(options.keepGoing === true || onDemand)) throw error;
+      refused.push({ name: func.name, section: func.section, error });
+    }
   }
-  const linker = new Linker(spec, maps, btf, options.kernVersion ?? 0);
-  const programs = spec.functions.filter((func) => func.section !== SECTION.TEXT).map((func) => linker.program(func));
-  return { maps, programs, btf: btf?.blob ?? null };
+  const { maps, structOps, btf } = resolver;
+  return { maps, programs, structOps: structOps.maps, refused, btf: btf?.blob ?? null };
 }
 
-/** A function at its place in a program under construction. */
-interface Placed {
-  readonly func: FunctionSpec;
-  /** Slots from the program's start. */
-  readonly offset: number;
-}
-
-class Linker {
+/** What the programs of one object share. */
+class Resolver {
+  readonly maps: ResolvedMap[] = [];
+  readonly structOps: StructOps;
+  readonly btf: KernelBtf | null;
   readonly #spec: ObjectSpec;
-  readonly #maps: ReadonlyMap<string, MapLoad>;
-  readonly #functions: ReadonlyMap<string, FunctionSpec>;
-  readonly #btf: ObjectBtf | null;
-  readonly #kernVersion: number;
+  readonly #options: ResolveOptions;
+  readonly #linker: CodeLinker;
 
-  constructor(spec: ObjectSpec, maps: readonly ResolvedMap[], btf: ObjectBtf | null, kernVersion: number) {
+  constructor(spec: ObjectSpec, options: ResolveOptions) {
     this.#spec = spec;
-    // Section names begin with a dot, which no map's name does.
-    this.#maps = new Map(maps.map((map) => [map.name, map.load]));
-    this.#functions = new Map(spec.functions.map((func) => [func.name, func]));
-    this.#btf = btf;
-    this.#kernVersion = kernVersion;
+    this.#options = options;
+    for (const func of spec.functions) {
+      if (func.section !== SECTION.TEXT && func.linkage === "static" && func.visibility === "default") {
+        throw new InputError(`program ${func.name} is static`, { section: func.section });
+      }
+    }
+    const externs = resolveExterns(spec, options);
+    this.btf = kernelBtf(spec, externs.kconfig.places, externs.kconfig.size);
+    this.structOps = resolveStructOps(spec, options);
+    const { codeMaps, dataMaps } = this.#addMaps(externs);
+    this.#linker = new CodeLinker(spec, { maps: codeMaps, dataMaps, externs, relocated: this.#relocator() });
+  }
+
+  /** Maps come in libbpf's order: the declared ones, sections of data, configuration. */
+  #addMaps(externs: ResolvedExterns): { codeMaps: Map<string, CodeMap>; dataMaps: Map<string, string> } {
+    const { btf } = this;
+    const options = this.#options;
+    const env: MapEnvironment = {
+      pageSize: options.pageSize ?? 4096,
+      possibleCpus: options.possibleCpus ?? 0,
+      mmapableArrays: options.mmapableArrays ?? true,
+    };
+    const codeMaps = new Map<string, CodeMap>();
+    const dataMaps = new Map<string, string>();
+    const add = (name: string, spec: MapSpec | null, load: MapLoad) => {
+      const created = options.withoutMaps?.has(name) !== true;
+      codeMaps.set(name, { load, index: codeMaps.size, created });
+      if (created) this.maps.push({ name, spec, load });
+    };
+    for (const map of this.#spec.maps) add(map.name, map, mapLoad(map, btf !== null, env));
+    for (const { section, content } of this.#spec.data) {
+      if (content.length === 0) continue;
+      if (dataSectionKind(section) === "arena") {
+        dataMaps.set(section, this.#arena(section));
+        continue;
+      }
+      dataMaps.set(section, section);
+      add(section, null, dataMapLoad(this.#spec.name, section, content, btf, env));
+    }
+    const { places, size } = externs.kconfig;
+    if (size > 0) {
+      const content = kconfigContent(places, size, {
+        btf: this.#spec.btf!,
+        kernVersion: options.kernVersion ?? 0,
+        features: options.features ?? {},
+        config: options.kconfig ?? (() => null),
+      });
+      add(KCONFIG_MAP, null, dataMapLoad(this.#spec.name, SECTION.KCONFIG, content, btf, env));
+    }
+    return { codeMaps, dataMaps };
+  }
+
+  /** Name of the map that holds a section of arena variables. */
+  #arena(section: string): string {
+    const arena = this.#spec.maps.find(({ type }) => type === MapType.ARENA);
+    if (arena === undefined) throw new InputError("variables of an arena need a map that is one", { section });
+    return arena.name;
+  }
+
+  /** CO-RE relocation of whole functions, before they are put together. */
+  #relocator(): (func: FunctionSpec) => readonly Insn[] {
+    const { btf } = this.#spec;
+    let relocator: CoreRelocator | undefined;
+    return (func) => {
+      if (func.core.length === 0) return func.insns;
+      if (btf === null) throw new InputError(`function ${func.name}: CO-RE relocations without types`);
+      relocator ??= new CoreRelocator(btf, this.#coreTarget());
+      return relocator.relocate(func).insns;
+    };
+  }
+
+  #coreTarget() {
+    const { coreTypes: given, kernelTypes } = this.#options;
+    if (given !== undefined) return { name: "the given types", types: coreTypes(given()) };
+    const kernel = kernelTypes?.() ?? null;
+    return kernel === null ? null : { name: "vmlinux", types: coreTypes(kernel) };
   }
 
   program(main: FunctionSpec): ResolvedProgram {
-    const section = parseSection(main.section);
+    const section = parseSection(main.section, this.#options.sections);
+    const autoload = section?.autoload ?? !main.section.startsWith("?");
+    const forced = this.#options.programTypes?.get(main.name);
+    if (forced !== undefined) {
+      const load = this.#load(main, { ...forced, progFlags: 0, attachBtfId: 0 });
+      return { name: main.name, section: main.section, def: null, target: section?.target ?? null, autoload, load };
+    }
     if (section === undefined) {
       throw new InputError(`program ${main.name}: no program type is known for this SEC name`, {
         section: main.section,
       });
     }
-    const { def, target, autoload } = section;
-    const placed = this.#place(main);
-    const maps: MapLoad[] = [];
-    const insns = this.#link(placed, maps);
-    const load: ProgramLoad = {
-      name: kernelName(main.name),
-      progType: def.progType,
-      expectedAttachType: def.attachType,
+    const { def, target } = section;
+    const load = this.#load(main, {
+      ...this.#kind(main, section),
       progFlags: def.progFlags,
-      progIfindex: 0,
-      kernVersion: this.#kernVersion,
-      license: this.#spec.license,
-      attachBtfId: 0,
-      insns: encodeInsns(insns),
-      maps,
-      badMapInsns: [],
-      fdArray: null,
-      btf: this.#btf?.blob ?? null,
-      funcInfo: this.#funcInfo(placed),
-      lineInfo: this.#lineInfo(placed),
-    };
+    });
     return { name: main.name, section: main.section, def, target, autoload, load };
   }
 
-  /**
-   * The program followed by the subprograms that it reaches. Each one is appended where it is first called,
-   * and its own callees right behind it, as libbpf orders them.
-   */
-  #place(main: FunctionSpec): Placed[] {
-    const placed: Placed[] = [{ func: main, offset: 0 }];
-    const seen = new Set([main.name]);
-    let size = main.insns.length;
-    // A stack of its own: chains of calls may be longer than JavaScript's.
-    const open: { refs: readonly Ref[]; next: number }[] = [{ refs: main.refs, next: 0 }];
-    for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
-      const ref = top.refs[top.next++];
-      if (ref === undefined) {
-        open.pop();
-      } else if ((ref.kind === "call" || ref.kind === "func") && !seen.has(ref.func)) {
-        seen.add(ref.func);
-        const func = this.#functions.get(ref.func)!;
-        placed.push({ func, offset: size });
-        size += func.insns.length;
-        open.push({ refs: func.refs, next: 0 });
-      }
+  #kind(main: FunctionSpec, section: ParsedSection): ProgramKind & { readonly attachBtfId: number } {
+    const { progType, attachType, attach } = section.def;
+    if (progType === ProgType.STRUCT_OPS) {
+      const aim = this.structOps.targets.get(main.name);
+      if (aim === undefined) throw new InputError(`program ${main.name}: no struct_ops variable uses it`);
+      return { progType, attachType: aim.member, attachBtfId: aim.btfId };
     }
-    return placed;
-  }
-
-  /** Copies the functions together and fills their references in; `maps` gathers the maps in order of use. */
-  #link(placed: readonly Placed[], maps: MapLoad[]): Insn[] {
-    const offsets = new Map(placed.map(({ func, offset }) => [func.name, offset]));
-    const insns = placed.flatMap(({ func }) => func.insns);
-    const indexOf = (name: string): number => {
-      const map = this.#maps.get(name);
-      if (map === undefined) throw new InputError(`section ${name} is referred to but has no content`);
-      const index = maps.indexOf(map);
-      return index >= 0 ? index : maps.push(map) - 1;
+    const multi = attach === "usdt" && this.#options.features?.uprobeMulti !== false;
+    return {
+      progType,
+      attachType: multi ? AttachType.TRACE_UPROBE_MULTI : attachType,
+      attachBtfId: attachBtfId(main.name, section, this.#options),
     };
-    for (const { func, offset } of placed) {
-      for (const ref of func.refs) {
-        const at = offset + ref.insn;
-        const set = (i: number, change: Partial<Insn>) => {
-          insns[i] = { ...insns[i]!, ...change };
-        };
-        switch (ref.kind) {
-          case "map":
-            set(at, { src: BPF_PSEUDO_MAP_FD, imm: indexOf(ref.map) });
-            set(at + 1, { imm: 0 });
-            break;
-          case "data":
-            set(at, { src: BPF_PSEUDO_MAP_VALUE, imm: indexOf(ref.section) });
-            set(at + 1, { imm: ref.offset });
-            break;
-          case "call":
-            set(at, { src: BPF_PSEUDO_CALL, imm: offsets.get(ref.func)! - at - 1 });
-            break;
-          case "func":
-            set(at, { src: BPF_PSEUDO_FUNC, imm: offsets.get(ref.func)! - at - 1 });
-            set(at + 1, { imm: 0 });
-            break;
-          case "kfunc":
-          case "extern":
-            throw new InputError(`function ${func.name}: externs are not resolved yet`, { insn: ref.insn });
-        }
-      }
-    }
-    return insns;
   }
 
-  /** The kernel wants a record for every function or none at all. */
+  #load(
+    main: FunctionSpec,
+    kind: ProgramKind & { readonly progFlags: number; readonly attachBtfId: number },
+  ): ProgramLoad {
+    const placed = this.#linker.place(main);
+    const { insns, maps, fdArray } = this.#linker.link(placed);
+    return {
+      name: kernelName(main.symbol),
+      progType: kind.progType,
+      expectedAttachType: kind.attachType,
+      progFlags: kind.progFlags,
+      progIfindex: 0,
+      kernVersion: this.#spec.version || (this.#options.kernVersion ?? 0),
+      license: this.#spec.license,
+      attachBtfId: kind.attachBtfId,
+      insns,
+      maps,
+      badMapInsns: [],
+      fdArray,
+      btf: this.btf?.blob ?? null,
+      funcInfo: this.#funcInfo(placed),
+      lineInfo: this.#lineInfo(placed),
+    };
+  }
+
+  /** Nothing when the program itself has no record. @throws InputError when a subprogram then has none */
   #funcInfo(placed: readonly Placed[]): InfoRecords | null {
-    if (this.#btf === null) return null;
+    if (this.btf === null) return null;
     const records = placed.flatMap(({ func, offset }) => funcInfoOf(func, offset));
     if (records.length < placed.length) return null;
     return { bytes: encodeFuncInfo(records), recSize: FUNC_INFO_SIZE, count: records.length };
@@ -211,9 +255,9 @@ class Linker {
 
   /** The kernel wants a record for the first instruction of every function or none at all. */
   #lineInfo(placed: readonly Placed[]): InfoRecords | null {
-    if (this.#btf === null || placed.some(({ func }) => func.lines.length === 0)) return null;
+    if (this.btf === null || placed.some(({ func }) => func.lines.length === 0)) return null;
     const records = placed.flatMap(({ func, offset }) => lineInfoOf(func, offset, 1));
-    const bytes = encodeLineInfo(records, this.#btf.strings);
+    const bytes = encodeLineInfo(records, this.btf.strings);
     return { bytes, recSize: LINE_INFO_SIZE, count: records.length };
   }
 }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { release, version } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { openBtf } from "../btf/lazy.js";
+import type { KernelFeatures, ModuleTypes, ResolveOptions } from "../object/options.js";
+import { once } from "../util/once.js";
+import { possibleCpus } from "./cpus.js";
+import { kernelTypes } from "./vmlinux.js";
+
+/*
+ * What resolving an object for the running kernel depends on, gathered from where libbpf gets it.
+ */
+
+const BTF_DIRECTORY = "/sys/kernel/btf";
+const VMLINUX = "vmlinux";
+
+/** KERNEL_VERSION(): a patch level beyond 255 is 255 to it. */
+export function packKernelVersion(major: number, minor: number, patch: number): number {
+  return ((major << 16) | (minor << 8) | Math.min(patch, 255)) >>> 0;
+}
+
+const VERSION = /^(\d+)\.(\d+)\.(\d+)/;
+
+/**
+ * The version that the running kernel was built as, packed; 0 when it cannot be told. Debian and Ubuntu say it
+ * elsewhere than in the release (libbpf: get_kernel_version()).
+ */
+export function runningKernelVersion(): number {
+  const ubuntu = readText("/proc/version_signature")?.split(" ")[2] ?? "";
+  const debian = /Debian (\d+\.\d+\.\d+)/.exec(version())?.[1] ?? "";
+  for (const text of [ubuntu, debian, release()]) {
+    const match = VERSION.exec(text);
+    if (match !== null) return packKernelVersion(Number(match[1]), Number(match[2]), Number(match[3]));
+  }
+  return 0;
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return null;
+  }
+}
+
+/** The running kernel's configuration; null when it tells it nowhere. */
+export function runningKconfig(): string | null {
+  for (const path of [`/boot/config-${release()}`, "/proc/config.gz"]) {
+    let bytes: Uint8Array;
+    try {
+      bytes = readFileSync(path);
+    } catch {
+      continue;
+    }
+    const zipped = bytes[0] === 0x1f && bytes[1] === 0x8b;
+    return new TextDecoder().decode(zipped ? gunzipSync(bytes) : bytes);
+  }
+  return null;
+}
+
+/**
+ * Addresses of kernel symbols by name, out of /proc/kallsyms (or a text like it). Without rights all of them
+ * are 0.
+ */
+export function readKallsyms(text: string = readText("/proc/kallsyms") ?? ""): (name: string) => readonly bigint[] {
+  return (name) => {
+    const addresses: bigint[] = [];
+    for (let at = text.indexOf(` ${name}`); at >= 0; at = text.indexOf(` ${name}`, at + 1)) {
+      const end = text.slice(at + 1 + name.length, at + 7 + name.length);
+      // Link-time optimization gives static data a suffix.
+      const whole = end === "" || end[0] === "\n" || end[0] === "\t" || (end === ".llvm." && text[at - 1] === "d");
+      const line = text.lastIndexOf("\n", at) + 1;
+      if (whole) addresses.push(BigInt(`0x${text.slice(line, text.indexOf(" ", line))}`));
+    }
+    return addresses;
+  };
+}
+
+const runningTypes = kernelTypes();
+
+const runningModules = once((): readonly ModuleTypes[] => {
+  const base = runningTypes();
+  if (base === null) return [];
+  return readdirSync(BTF_DIRECTORY)
+    .filter((name) => name !== VMLINUX)
+    .map((name) => {
+      const blob = readFileSync(join(BTF_DIRECTORY, name));
+      return { name, blob, btf: openBtf(blob, { base }) };
+    });
+});
+
+const kallsyms = once(() => readKallsyms());
+const kconfig = once(runningKconfig);
+
+/** What libbpf would find out by trying. */
+const features = once(
+  (): KernelFeatures => ({
+    syscallWrapper: hasKprobes() && kallsyms()("__x64_sys_bpf").length + kallsyms()("__arm64_sys_bpf").length > 0,
+  }),
+);
+
+function hasKprobes(): boolean {
+  return (
+    existsSync("/sys/bus/event_source/devices/kprobe/type") ||
+    existsSync("/sys/kernel/tracing/kprobe_events") ||
+    existsSync("/sys/kernel/debug/tracing/kprobe_events")
+  );
+}
+
+/** Other types than the running kernel's. */
+export interface OtherTypes {
+  /** File with raw BTF that stands for the kernel's own types. */
+  readonly vmlinux?: string;
+  /** File with raw BTF that CO-RE accesses are looked up in. */
+  readonly btf?: string;
+}
+
+/**
+ * How to resolve objects for the running kernel. Whatever costs time is read when an object needs it, once; then
+ * a file that is missing or holds no BTF throws an InputError.
+ */
+export function runningKernel({ vmlinux, btf }: OtherTypes = {}): ResolveOptions {
+  const coreTypes = btf === undefined ? undefined : kernelTypes(btf);
+  return {
+    ...(coreTypes === undefined ? {} : { coreTypes: () => coreTypes()! }),
+    kernVersion: runningKernelVersion(),
+    possibleCpus: possibleCpus(),
+    kernelTypes: kernelTypes(vmlinux),
+    modules: vmlinux === undefined ? runningModules : () => [],
+    kconfig,
+    kallsyms: (name) => kallsyms()(name),
+    features: {
+      get syscallWrapper() {
+        return features().syscallWrapper;
+      },
+    },
+  };
+}
