@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 export * from "./builder.js";
 export * from "./core/index.js";
+export * from "./dump/c.js";
 export * from "./dump/raw.js";
 export * from "./ext.js";
 export * from "./format.js";

@@ -153,6 +153,8 @@ const STRING_BUDGET_FACTOR = 16;
 
 /** From this many strings on it pays to decode the whole table at once. */
 const STRINGS_BEFORE_WHOLE = 256;
+/** Strings up to this length are cut from the whole again each time: looking them up would take longer. */
+const SHORT_STRING = 64;
 
 /**
  * The table as one text in which each byte is one character, so that offsets mean the same; undefined when it
@@ -164,7 +166,7 @@ function bytewiseText(table: Uint8Array): string | undefined {
 }
 
 /**
- * Gives the NUL-terminated strings of a string table by their offsets; decodes each one once.
+ * Gives the NUL-terminated strings of a string table by their offsets; decodes each long one once.
  * The function that it returns throws InputError when an offset is outside, a string does not end inside,
  * or the strings overlap beyond reason.
  */
@@ -172,9 +174,7 @@ export function stringTableReader(table: Uint8Array, what: string): (offset: num
   const cache = new Map<number, string>();
   let budget = table.length * STRING_BUDGET_FACTOR;
   let whole: string | undefined;
-  return (offset) => {
-    const known = cache.get(offset);
-    if (known !== undefined) return known;
+  const first = (offset: number): string => {
     if (offset < 0 || offset >= table.length) {
       throw new InputError(`${what}: string offset ${offset} is outside of the table of ${table.length} bytes`);
     }
@@ -186,6 +186,13 @@ export function stringTableReader(table: Uint8Array, what: string): (offset: num
     const text = whole === undefined ? decoder.decode(table.subarray(offset, end)) : whole.slice(offset, end);
     cache.set(offset, text);
     return text;
+  };
+  return (offset) => {
+    if (whole !== undefined && offset >= 0 && offset < whole.length) {
+      const end = whole.indexOf("\0", offset);
+      if (end >= 0 && end - offset <= SHORT_STRING) return whole.slice(offset, end);
+    }
+    return cache.get(offset) ?? first(offset);
   };
 }
 
