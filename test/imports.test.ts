@@ -124,6 +124,7 @@ const verifierLevels: Readonly<Record<string, number>> = {
   num: 0,
   kinds: 0,
   state: 1,
+  "btf-load": 1,
   prep: 2,
   progtype: 2,
   report: 3,

@@ -58,6 +58,12 @@ export const Limit = {
   MAX_LINEINFO_REC_SIZE: 252,
   /** Bytes that one bpf_trace_printk(), bpf_snprintf() or bpf_seq_printf() prints. */
   MAX_BPRINTF_BUF: 1024,
+  /** Bytes of a name in BTF. */
+  KSYM_NAME_LEN: 512,
+  /** Types that lead to each other before one whose size is known. */
+  MAX_RESOLVE_DEPTH: 32,
+  /** Special fields of one type. */
+  BTF_FIELDS_MAX: 11,
   /** The most that `attr.log_size` may say: UINT_MAX >> 2. */
   LOG_SIZE_MAX: 0x3fff_ffff,
 } as const;

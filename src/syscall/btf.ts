@@ -31,3 +31,23 @@ export function loadBtf(btf: Uint8Array, name: string): Fd {
 function btfAttr(btf: Uint8Array): Attr {
   return new Attr().pointer(BTF_LOAD.btf, btf).u32(BTF_LOAD.btf_size, btf.length);
 }
+
+/** What BPF_BTF_LOAD said to one blob. */
+export interface BtfLoadAnswer {
+  /** Positive error number, 0 when the kernel took it. */
+  readonly errno: number;
+  /** `btf_log_true_size`: bytes that the whole log takes with its NUL. */
+  readonly logTrueSize: number;
+}
+
+/**
+ * Puts a blob before the kernel once, with these log attributes as they are, and lets go of it at once.
+ * @param log Buffer for the log, which is its whole length; null for none.
+ */
+export function askBtf(btf: Uint8Array, logLevel: number, log: Uint8Array | null): BtfLoadAnswer {
+  const attr = btfAttr(btf).u32(BTF_LOAD.btf_log_level, logLevel);
+  if (log !== null) attr.u32(BTF_LOAD.btf_log_size, log.length).pointer(BTF_LOAD.btf_log_buf, log);
+  const result = bpf(Cmd.BTF_LOAD, attr, BTF_LOAD.size);
+  if (result >= 0) new Fd(result, "BTF").close();
+  return { errno: Math.max(0, -result), logTrueSize: attr.getU32(BTF_LOAD.btf_log_true_size) };
+}

@@ -84,7 +84,7 @@ export function checkBtfInfoEarly(env: VerifierEnv): number {
   if (!hasRecords(funcInfo) && !hasRecords(lineInfo)) return checkAbnormalReturn(env);
   // File descriptor 0 stands for none; it is open, and no BTF.
   if (btf === null) return -Errno.EINVAL;
-  const blob = btfBlobOf(btf);
+  const blob = btfBlobOf(env, btf);
   env.progBtf = blob.btf;
   if (!hasRecords(funcInfo)) return checkAbnormalReturn(env);
   return checkBtfFuncEarly(env, blob.btf, funcInfo);
@@ -304,7 +304,7 @@ function checkBtfLine(env: VerifierEnv, blob: BtfBlob, records: InfoRecords): nu
 export function checkBtfInfo(env: VerifierEnv): number {
   const { funcInfo, lineInfo, btf } = env.load;
   if (btf === null || (!hasRecords(funcInfo) && !hasRecords(lineInfo))) return checkAbnormalReturn(env);
-  const blob = btfBlobOf(btf);
+  const blob = btfBlobOf(env, btf);
   const err = hasRecords(funcInfo) ? checkBtfFunc(env, blob.btf, funcInfo) : checkAbnormalReturn(env);
   if (err !== 0) return err;
   return hasRecords(lineInfo) ? checkBtfLine(env, blob, lineInfo) : 0;

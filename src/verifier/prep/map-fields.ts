@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import type { Btf, BtfType } from "../../btf/types.js";
+import { Limit } from "../../kernel/limits.js";
 import type { VerifierRules } from "../../kernel/rules.js";
 import type { BtfFieldKind } from "../kinds/btf-record.js";
+import {
+  FIELDS_BY_NAME,
+  type FieldFacts,
+  POINTER_FIELD,
+  POINTER_TAGS,
+  REPEATABLE_FIELDS,
+} from "../kinds/field-facts.js";
 
 /*
  * Which fields of a map's value are the kernel's own. Where the type says something that the kernel takes for a mistake,
@@ -15,57 +23,10 @@ export interface ValueField {
   readonly kind: BtfFieldKind;
 }
 
-interface FieldKindFacts {
-  readonly kind: BtfFieldKind;
-  readonly size: number;
-  readonly align: number;
-  /** One in a struct at most. */
-  readonly unique: boolean;
-}
-
-const fact = (kind: BtfFieldKind, size: number, align: number, unique: boolean): FieldKindFacts => ({
-  kind,
-  size,
-  align,
-  unique,
-});
-
-/** By name of the type; list and tree nodes are special in objects only. Mirrors the table of btf_get_field_type(). */
-const BY_NAME: ReadonlyMap<string, FieldKindFacts> = new Map([
-  ["bpf_spin_lock", fact("spinLock", 4, 4, true)],
-  ["bpf_res_spin_lock", fact("resSpinLock", 4, 4, true)],
-  ["bpf_timer", fact("timer", 16, 8, true)],
-  ["bpf_wq", fact("workqueue", 16, 8, true)],
-  ["bpf_task_work", fact("taskWork", 8, 8, true)],
-  ["bpf_list_head", fact("listHead", 16, 8, false)],
-  ["bpf_rb_root", fact("rbRoot", 16, 8, false)],
-  ["bpf_refcount", fact("refcount", 4, 4, false)],
-]);
-
-const POINTER = fact("kptrRef", 8, 8, false);
-
-const POINTER_TAGS: ReadonlyMap<string, BtfFieldKind> = new Map<string, BtfFieldKind>([
-  ["kptr_untrusted", "kptrUnref"],
-  ["kptr", "kptrRef"],
-  ["percpu_kptr", "kptrPercpu"],
-  ["uptr", "uptr"],
-]);
-
-/** Kinds that an array may hold more than one of. Mirrors the switch of btf_repeat_fields(). */
-const REPEATABLE: ReadonlySet<BtfFieldKind> = new Set<BtfFieldKind>([
-  "kptrUnref",
-  "kptrRef",
-  "kptrPercpu",
-  "uptr",
-  "listHead",
-  "rbRoot",
-]);
-
 /** Kinds that 6.12 does not know. */
 const NEW_KINDS: ReadonlySet<BtfFieldKind> = new Set<BtfFieldKind>(["resSpinLock", "taskWork", "uptr"]);
 
-const BTF_FIELDS_MAX = 11;
-const MAX_RESOLVE_DEPTH = 32;
+const { BTF_FIELDS_MAX, MAX_RESOLVE_DEPTH } = Limit;
 
 /** What the kernel takes for a mistake in the type. */
 class InvalidFields extends Error {}
@@ -107,7 +68,9 @@ class FieldFinder {
     throw new InvalidFields();
   }
 
+  /** List and tree nodes are special in objects only. */
   private knows(kind: BtfFieldKind): boolean {
+    if (kind === "listNode" || kind === "rbNode") return false;
     return this.rules.newMapFields || !NEW_KINDS.has(kind);
   }
 
@@ -158,8 +121,8 @@ class FieldFinder {
       type = this.btf.types[id];
     }
     if (count === 0 || type === undefined) return [];
-    const named = BY_NAME.get(nameOf(type));
-    const facts = named && this.knows(named.kind) ? named : type.kind === "struct" ? null : POINTER;
+    const named = FIELDS_BY_NAME.get(nameOf(type));
+    const facts = named && this.knows(named.kind) ? named : type.kind === "struct" ? null : POINTER_FIELD;
     if (facts === null) {
       const size = type.kind === "struct" ? type.size : 0;
       if (expectedSize !== 0 && expectedSize !== size * count) return [];
@@ -171,12 +134,12 @@ class FieldFinder {
     if (facts.unique && seen.has(facts.kind)) throw new InvalidFields();
     seen.add(facts.kind);
     if ((expectedSize !== 0 && expectedSize !== facts.size * count) || off % facts.align !== 0) return [];
-    const kind = facts === POINTER ? this.pointerKind(type) : this.structKind(type, facts, owner, index);
+    const kind = facts === POINTER_FIELD ? this.pointerKind(type) : this.structKind(type, facts, owner, index);
     return kind === null ? [] : repeat([{ offset: off, size: facts.size, kind }], count, facts.size);
   }
 
   /** Mirrors btf_find_struct() and btf_find_graph_root(). */
-  private structKind(type: BtfType, facts: FieldKindFacts, owner: number, index: number): BtfFieldKind | null {
+  private structKind(type: BtfType, facts: FieldFacts, owner: number, index: number): BtfFieldKind | null {
     if (type.kind !== "struct" || type.size !== facts.size) return null;
     if (facts.kind === "listHead") this.checkRoot(owner, index, "bpf_list_node");
     if (facts.kind === "rbRoot") this.checkRoot(owner, index, "bpf_rb_node");
@@ -219,7 +182,8 @@ class FieldFinder {
 /** Mirrors btf_repeat_fields(). */
 function repeat(fields: readonly ValueField[], count: number, elemSize: number): readonly ValueField[] {
   if (count === 1 || fields.length === 0) return fields;
-  if (fields.some((f) => !REPEATABLE.has(f.kind)) || fields.length * count > BTF_FIELDS_MAX) throw new InvalidFields();
+  if (fields.some((f) => !REPEATABLE_FIELDS.has(f.kind)) || fields.length * count > BTF_FIELDS_MAX)
+    throw new InvalidFields();
   return Array.from({ length: count }, (_, i) => fields.map((f) => ({ ...f, offset: f.offset + i * elemSize }))).flat();
 }
 

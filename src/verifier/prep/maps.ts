@@ -1,24 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { type BtfBlob, readBtfBlob } from "../../btf/read.js";
 import type { Btf } from "../../btf/types.js";
+import { errnoName } from "../../kernel/errno.js";
 import type { VerifierRules } from "../../kernel/rules.js";
-import { MapFlag, MapType } from "../../kernel/uapi.js";
+import { LogLevel, MapFlag, MapType } from "../../kernel/uapi.js";
 import type { MapLoad } from "../../model/load.js";
+import { InputError } from "../../util/errors.js";
+import { validateBtf } from "../btf-load/validate.js";
 import type { BtfRecord, VerifierEnv } from "../env.js";
 import { btfParseFields } from "./map-fields.js";
 
 /* The maps of a load as the verifier looks at them: numbered, with their special fields. */
 
+/** Bytes of a log of which only the end is wanted. */
+const REFUSAL_LOG_SIZE = 4096;
+
 const blobs = new WeakMap<Uint8Array, BtfBlob>();
 
-/** A BTF blob taken apart, once for every array that holds one. */
-export function btfBlobOf(bytes: Uint8Array): BtfBlob {
+/**
+ * A BTF blob taken apart, once for every array that holds one.
+ * @throws InputError when it cannot be read, or the kernel refuses it: then no program can come with it
+ */
+export function btfBlobOf(env: VerifierEnv, bytes: Uint8Array): BtfBlob {
   let blob = blobs.get(bytes);
   if (blob === undefined) {
     blob = readBtfBlob(bytes);
+    checkBtf(bytes, env.vmlinux);
     blobs.set(bytes, blob);
   }
   return blob;
+}
+
+function checkBtf(bytes: Uint8Array, vmlinux: () => Btf | null): void {
+  const { errno } = validateBtf(bytes, { logLevel: 0, vmlinux });
+  if (errno === 0) return;
+  const { reason } = validateBtf(bytes, { logLevel: LogLevel.LEVEL1, logSize: REFUSAL_LOG_SIZE, vmlinux });
+  throw new InputError(`the kernel refuses this BTF (${errnoName(errno)}): ${reason}`);
 }
 
 interface KnownRecord {
@@ -49,7 +66,7 @@ function mapRecord(env: VerifierEnv, load: MapLoad): BtfRecord | null {
   if (load.btf === null || load.btfValueTypeId === 0) return null;
   const bytes = load.btf === "prog" ? env.load.btf : load.btf;
   if (bytes === null) return null;
-  return recordOf(btfBlobOf(bytes).btf, load.btfValueTypeId, load.valueSize, env.rules);
+  return recordOf(btfBlobOf(env, bytes).btf, load.btfValueTypeId, load.valueSize, env.rules);
 }
 
 /** The map as the kernel makes it: programs can never write into a device map. */
@@ -58,9 +75,10 @@ function asKept(load: MapLoad): MapLoad {
   return { ...load, flags: load.flags | MapFlag.RDONLY_PROG };
 }
 
-/** Gives every map of the load its number, then every inner map. */
+/** Gives every map of the load its number, then every inner map. Looks at the program's BTF before all. */
 export function addMaps(env: VerifierEnv): void {
-  const { maps } = env.load;
+  const { maps, btf } = env.load;
+  if (btf !== null) btfBlobOf(env, btf);
   let inner = maps.length;
   for (const [i, load] of maps.entries()) {
     env.maps.push({
