@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { type KernelProfile, kernelProfile, kernelReleases } from "../kernel/profile.js";
 import { build } from "./build.js";
 import { disasm } from "./disasm.js";
+import { inspectCommand } from "./inspect.js";
 import { loadCommand } from "./load.js";
 import { ExitCode } from "./output.js";
 import { reportError } from "./report.js";
@@ -124,6 +125,14 @@ function commandLine(done: (code: number) => void): Command {
     .option("--device <interface>", "network interface for XDP programs and socket filters")
     .option("-v, --verbose", "print the verifier's log")
     .action(async (file, args, options) => done(await runCommand(file, args, options)));
+
+  program
+    .command("inspect")
+    .description("say what stands in an object: programs, maps, global variables, externs, CO-RE relocations")
+    .argument("<file>", "object (.o) or program (.ts)")
+    .option("--btf <file>", "try the CO-RE relocations against these types")
+    .option("--json", "one JSON object")
+    .action(async (file, options) => done(await inspectCommand(file, options)));
 
   program
     .command("disasm")

@@ -12,4 +12,6 @@ export const ELF_LIMITS = {
   insns: 1 << 22,
   /** Bytes of all global data sections together; `.bss` takes none of them in the file. */
   dataSize: 128 * 1024 * 1024,
+  /** Alignment of global data: the largest page of a machine that runs BPF. What a file wants beyond counts as none. */
+  align: 1 << 16,
 } as const;

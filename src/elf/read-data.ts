@@ -33,7 +33,7 @@ export function readData(file: ObjectFile, functions: FunctionTable, maps: Reado
 
 function alignmentOf(section: ElfSection): number {
   const { align } = section;
-  return align > 0 && align <= 0x8000_0000 && Number.isInteger(Math.log2(align)) ? align : 1;
+  return align > 0 && align <= ELF_LIMITS.align && Number.isInteger(Math.log2(align)) ? align : 1;
 }
 
 /** The variables that BTF names, and those that only the symbol table knows. */

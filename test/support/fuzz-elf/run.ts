@@ -79,7 +79,7 @@ function runCase(bytes: Uint8Array, tally: RawTally): void {
   if (ms > tally.maxMs) tally.maxMs = ms;
   if (ms > SLOW) fault(tally, `slow: ${answer}`, bytes, `${ms} ms`);
   const grown = rss() - before;
-  if (grown > LARGE) fault(tally, `large: ${answer}`, bytes, `${grown >> 20} MiB more`);
+  if (grown > LARGE) fault(tally, `large: ${answer}`, bytes, `${Math.round(grown / 2 ** 20)} MiB more`);
 }
 
 function fault(tally: RawTally, key: string, bytes: Uint8Array, stack: string): void {
