@@ -95,6 +95,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("--records <file>", "answer load records (.jsonl) instead of an object")
     .option("--kernel <release>", `answer for another kernel: ${kernelReleases().join(" or ")}`, kernel)
     .option("--vmlinux <file>", "the kernel's own BTF (default: /sys/kernel/btf/vmlinux, read only when needed)")
+    .option("--btf <file>", "relocate CO-RE accesses against the types of this BTF file, not the kernel's")
     .option("--cpus <n>", "CPUs that the machine may have (default: this machine's)", cpuCount)
     .action(async (file, options, command) => {
       if ((file === undefined) === (options.records === undefined)) {

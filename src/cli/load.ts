@@ -2,8 +2,8 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { askKernel } from "../load/ask-kernel.js";
-import { possibleCpus } from "../load/cpus.js";
 import { writeFileAtomic } from "../load/files.js";
+import { runningKernel } from "../load/kernel-facts.js";
 import { loadObject } from "../load/load-object.js";
 import type { LoadedObject } from "../load/loaded-object.js";
 import { writeRecord } from "../model/record.js";
@@ -50,7 +50,7 @@ function record(resolved: ResolvedObject, stem: string, path: string): void {
 /** `bpfsmith load FILE` */
 export async function loadCommand(file: string, options: LoadOptions): Promise<number> {
   const { spec } = await readInput(file);
-  const resolved = resolveObject(spec, { possibleCpus: possibleCpus() });
+  const resolved = resolveObject(spec, runningKernel());
   if (options.record !== undefined) record(resolved, stemOf(file), options.record);
   using object = loadObject(resolved, { logLevel: options.log ?? 0 });
   if (options.pin !== undefined) pinAll(object, options.pin);

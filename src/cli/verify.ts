@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
+import { SECTION } from "../elf/format.js";
+import { packKernelVersion, runningKernel } from "../load/kernel-facts.js";
+import { kernelTypes } from "../load/vmlinux.js";
 import type { ObjectSpec } from "../model/spec.js";
 import { setGlobal } from "../object/globals.js";
-import { type ResolvedProgram, resolveObject } from "../object/resolve.js";
+import type { ResolveOptions } from "../object/options.js";
+import { type RefusedProgram, type ResolvedProgram, resolveObject } from "../object/resolve.js";
 import { InputError } from "../util/errors.js";
 import { annotation } from "./github.js";
 import { readInput } from "./input.js";
-import { ExitCode, print } from "./output.js";
+import { colors, ExitCode, print } from "./output.js";
 import {
   printVerdictJson,
   type TimedVerdict,
@@ -27,6 +31,21 @@ export interface VerifyOptions extends VerifyTarget {
   /** `NAME=VALUE` for global variables. */
   readonly setGlobal?: readonly string[];
   readonly format?: "text" | "github";
+  /** File with the types that CO-RE accesses are looked up in, in place of the kernel's. */
+  readonly btf?: string;
+}
+
+/** For which kernel the object is resolved: another one than the running is known by what the user names of it. */
+function target({ kernel, cpus, vmlinux, btf }: VerifyOptions): ResolveOptions {
+  if (kernel === undefined) return { ...runningKernel({ vmlinux, btf }), ...(cpus && { possibleCpus: cpus }) };
+  const [major, minor] = kernel.release.split(".").map(Number);
+  const file = btf === undefined ? undefined : kernelTypes(btf);
+  return {
+    kernVersion: packKernelVersion(major!, minor!, 0),
+    possibleCpus: cpus ?? 1,
+    kernelTypes: vmlinux === undefined ? () => null : kernelTypes(vmlinux),
+    ...(file && { coreTypes: () => file()! }),
+  };
 }
 
 /** A rejection without its log helps nobody: the path to the error is shown unasked. */
@@ -36,15 +55,11 @@ function judge({ load }: ResolvedProgram, options: VerifyOptions): TimedVerdict 
   return timedVerify(load, 1, { ...options, logSize: undefined });
 }
 
-/** The programs that the user asked for. */
-function chosen(programs: readonly ResolvedProgram[], names: readonly string[] | undefined): ResolvedProgram[] {
-  if (names === undefined) return [...programs];
-  for (const name of names) {
-    if (programs.some((program) => program.name === name)) continue;
-    const known = programs.map((program) => program.name).join(", ");
-    throw new InputError(`the object has no program ${name}; it has ${known}`);
-  }
-  return programs.filter(({ name }) => names.includes(name));
+/** @throws InputError when the user asks for a program that the object does not have */
+function checkNames(spec: ObjectSpec, names: readonly string[]): void {
+  const known = spec.functions.filter(({ section }) => section !== SECTION.TEXT).map(({ name }) => name);
+  const missing = names.find((name) => !known.includes(name));
+  if (missing !== undefined) throw new InputError(`the object has no program ${missing}; it has ${known.join(", ")}`);
 }
 
 function show(file: string, { name, section, load }: ResolvedProgram, verdict: TimedVerdict, options: VerifyOptions) {
@@ -55,9 +70,15 @@ function show(file: string, { name, section, load }: ResolvedProgram, verdict: T
   if (shown !== undefined) print(shown);
 }
 
+/** A program that this kernel cannot have is no verdict of its verifier's. */
+function showRefused({ name, section, error }: RefusedProgram, options: VerifyOptions): void {
+  if (options.json) print(JSON.stringify({ program: name, section, verdict: "refused", message: error.message }));
+  else print(`${name}: ${colors.red("refused")}: ${error.message}`);
+}
+
 /** `3 programs: 2 accepted, 1 rejected` */
 function summary(verdicts: readonly string[]): string {
-  const counts = ["accepted", "rejected", "unsupported"]
+  const counts = ["accepted", "rejected", "refused", "unsupported"]
     .map((verdict) => ({ verdict, count: verdicts.filter((one) => one === verdict).length }))
     .filter(({ count }) => count > 0)
     .map(({ verdict, count }) => `${count} ${verdict}`);
@@ -68,16 +89,25 @@ function summary(verdicts: readonly string[]): string {
 export async function verifyCommand(file: string | undefined, options: VerifyOptions): Promise<number> {
   if (options.records !== undefined) return verifyRecords(options.records, options);
   const { spec } = await readInput(file!);
+  const { prog: names } = options;
+  if (names !== undefined) checkNames(spec, names);
   const assigned = (options.setGlobal ?? []).reduce((before: ObjectSpec, text) => setGlobal(before, text), spec);
-  const { programs } = resolveObject(assigned);
-  if (programs.length === 0) throw new InputError("the object has no programs", { file });
+  const wanted = (name: string) => names === undefined || names.includes(name);
+  const { programs, refused } = resolveObject(assigned, { ...target(options), wanted, keepGoing: true });
+  if (programs.length + refused.length === 0) throw new InputError("the object has no programs", { file });
   let exit: number = ExitCode.OK;
   const verdicts: string[] = [];
-  for (const program of chosen(programs, options.prog)) {
+  for (const program of programs) {
     const verdict = judge(program, options);
     show(file!, program, verdict, options);
     verdicts.push(verdict.result.verdict);
     exit = worse(exit, verdictExit(verdict.result));
+  }
+  for (const program of refused) {
+    showRefused(program, options);
+    verdicts.push("refused");
+    // On demand is also: where the kernel has what it needs.
+    if (names !== undefined || !program.section.startsWith("?")) exit = worse(exit, ExitCode.REJECTED);
   }
   if (!options.json) print(summary(verdicts));
   return exit;
