@@ -13,6 +13,7 @@ import type { ResolveOptions } from "../../src/object/options.js";
 import { type ResolvedObject, resolveObject } from "../../src/object/resolve.js";
 import { InputError } from "../../src/util/errors.js";
 import { once } from "../../src/util/once.js";
+import { validateBtf } from "../../src/verifier/btf-load/validate.js";
 import { compareLoads } from "./compare.js";
 import { applyFixup } from "./fixup.js";
 import type { Done, Outcome, Settings, Work } from "./outcome.js";
@@ -59,6 +60,10 @@ const base: ResolveOptions = {
   kconfig,
   kallsyms: (name) => kallsyms()(name),
   features: { syscallWrapper: settings.kprobes },
+  btfFault: (blob) => {
+    const { errno, reason } = validateBtf(blob, { vmlinux: kernelTypes });
+    return errno === 0 ? null : reason;
+  },
   keepGoing: true,
   wanted: () => true,
 };

@@ -3,7 +3,6 @@ import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { askKernel } from "../load/ask-kernel.js";
 import { writeFileAtomic } from "../load/files.js";
-import { runningKernel } from "../load/kernel-facts.js";
 import { loadObject } from "../load/load-object.js";
 import type { LoadedObject } from "../load/loaded-object.js";
 import { writeRecord } from "../model/record.js";
@@ -12,6 +11,7 @@ import type { Fd } from "../syscall/fd.js";
 import { pinObject } from "../syscall/pin.js";
 import { readInput, stemOf } from "./input.js";
 import { colors, ExitCode, note, print } from "./output.js";
+import { resolveFor } from "./target.js";
 
 /** Options of `load`. */
 export interface LoadOptions {
@@ -50,7 +50,7 @@ function record(resolved: ResolvedObject, stem: string, path: string): void {
 /** `bpfsmith load FILE` */
 export async function loadCommand(file: string, options: LoadOptions): Promise<number> {
   const { spec } = await readInput(file);
-  const resolved = resolveObject(spec, runningKernel());
+  const resolved = resolveObject(spec, resolveFor());
   if (options.record !== undefined) record(resolved, stemOf(file), options.record);
   using object = loadObject(resolved, { logLevel: options.log ?? 0 });
   if (options.pin !== undefined) pinAll(object, options.pin);

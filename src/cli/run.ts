@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 
 import { MapType } from "../kernel/uapi.js";
-import { runningKernel } from "../load/kernel-facts.js";
 import { loadObject } from "../load/load-object.js";
 import type { LoadedObject } from "../load/loaded-object.js";
 import { type RunArgs, runSession, type Session } from "../load/session.js";
@@ -15,6 +14,7 @@ import { writeObjectFile } from "./build.js";
 import { readInput, stemOf } from "./input.js";
 import { colors, ExitCode, note, print } from "./output.js";
 import type { LoadedSource } from "./source.js";
+import { resolveFor } from "./target.js";
 import { timedVerify, verdictLine } from "./verdict.js";
 
 /** Options of `run`. */
@@ -120,7 +120,7 @@ function endSignal(): EndSignal {
 /** `bpfsmith run FILE`: build, verify, write the object, load, attach, show events until the end. */
 export async function runCommand(file: string, rest: readonly string[], options: RunOptions): Promise<number> {
   const { spec, source } = await readInput(file);
-  const resolved = resolveObject(spec, runningKernel());
+  const resolved = resolveObject(spec, resolveFor());
   if (!verifyAll(resolved, options.verbose ? 2 : 0)) return ExitCode.REJECTED;
   if (source !== undefined) writeObjectFile(spec, options.output ?? `${stemOf(file)}.o`);
   const main = mainOf(spec, source);

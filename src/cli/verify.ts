@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { SECTION } from "../elf/format.js";
-import { packKernelVersion, runningKernel } from "../load/kernel-facts.js";
-import { kernelTypes } from "../load/vmlinux.js";
 import type { ObjectSpec } from "../model/spec.js";
 import { setGlobal } from "../object/globals.js";
-import type { ResolveOptions } from "../object/options.js";
 import { type RefusedProgram, type ResolvedProgram, resolveObject } from "../object/resolve.js";
 import { InputError } from "../util/errors.js";
 import { annotation } from "./github.js";
 import { readInput } from "./input.js";
-import { colors, ExitCode, print } from "./output.js";
+import { colors, ExitCode, note, print } from "./output.js";
+import { type KernelTarget, resolveFor } from "./target.js";
 import {
   printVerdictJson,
   type TimedVerdict,
@@ -22,7 +20,7 @@ import {
 import { verifyRecords } from "./verify-records.js";
 
 /** Options of `verify`. */
-export interface VerifyOptions extends VerifyTarget {
+export interface VerifyOptions extends VerifyTarget, KernelTarget {
   readonly log?: number;
   readonly json?: boolean;
   readonly records?: string;
@@ -31,21 +29,6 @@ export interface VerifyOptions extends VerifyTarget {
   /** `NAME=VALUE` for global variables. */
   readonly setGlobal?: readonly string[];
   readonly format?: "text" | "github";
-  /** File with the types that CO-RE accesses are looked up in, in place of the kernel's. */
-  readonly btf?: string;
-}
-
-/** For which kernel the object is resolved: another one than the running is known by what the user names of it. */
-function target({ kernel, cpus, vmlinux, btf }: VerifyOptions): ResolveOptions {
-  if (kernel === undefined) return { ...runningKernel({ vmlinux, btf }), ...(cpus && { possibleCpus: cpus }) };
-  const [major, minor] = kernel.release.split(".").map(Number);
-  const file = btf === undefined ? undefined : kernelTypes(btf);
-  return {
-    kernVersion: packKernelVersion(major!, minor!, 0),
-    possibleCpus: cpus ?? 1,
-    kernelTypes: vmlinux === undefined ? () => null : kernelTypes(vmlinux),
-    ...(file && { coreTypes: () => file()! }),
-  };
 }
 
 /** A rejection without its log helps nobody: the path to the error is shown unasked. */
@@ -93,7 +76,9 @@ export async function verifyCommand(file: string | undefined, options: VerifyOpt
   if (names !== undefined) checkNames(spec, names);
   const assigned = (options.setGlobal ?? []).reduce((before: ObjectSpec, text) => setGlobal(before, text), spec);
   const wanted = (name: string) => names === undefined || names.includes(name);
-  const { programs, refused } = resolveObject(assigned, { ...target(options), wanted, keepGoing: true });
+  const resolved = resolveObject(assigned, { ...resolveFor(options), wanted, keepGoing: true });
+  const { programs, refused, btfFault } = resolved;
+  if (btfFault !== null) note(`the kernel refuses the object's BTF, which goes without it then: ${btfFault}`);
   if (programs.length + refused.length === 0) throw new InputError("the object has no programs", { file });
   let exit: number = ExitCode.OK;
   const verdicts: string[] = [];

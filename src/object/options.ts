@@ -49,6 +49,11 @@ export interface ResolveOptions extends Partial<MapEnvironment> {
   /** Addresses of the kernel's symbols of this name, as /proc/kallsyms lists them. */
   readonly kallsyms?: (name: string) => readonly bigint[];
   readonly features?: KernelFeatures;
+  /**
+   * Why the kernel would refuse BTF (BPF_BTF_LOAD), null when it takes it. Programs and maps then do without types,
+   * as libbpf lets them. By default it takes all.
+   */
+  readonly btfFault?: (blob: Uint8Array) => string | null;
   /** SEC names beside libbpf's; they go before those. */
   readonly sections?: readonly SectionDef[];
   /** Programs that are to be resolved; by default those that the object wants loaded by itself. */

@@ -64,8 +64,10 @@ export interface ResolvedObject {
   readonly structOps: readonly ResolvedStructOps[];
   /** Programs left out, when {@link ResolveOptions.keepGoing} is set; those on demand only, always. */
   readonly refused: readonly RefusedProgram[];
-  /** The blob for BPF_BTF_LOAD; null without types. */
+  /** The blob for BPF_BTF_LOAD; null without types, and when the kernel refuses them. */
   readonly btf: Uint8Array | null;
+  /** Why the kernel refuses the object's types, so that all of it does without; else null. */
+  readonly btfFault: string | null;
 }
 
 /**
@@ -91,15 +93,17 @@ export function resolveObject(spec: ObjectSpec, options: ResolveOptions = {}): R
       refused.push({ name: func.name, section: func.section, error });
     }
   }
-  const { maps, structOps, btf } = resolver;
-  return { maps, programs, structOps: structOps.maps, refused, btf: btf?.blob ?? null };
+  const { maps, structOps, btf, btfFault } = resolver;
+  return { maps, programs, structOps: structOps.maps, refused, btf: btf?.blob ?? null, btfFault };
 }
 
 /** What the programs of one object share. */
 class Resolver {
   readonly maps: ResolvedMap[] = [];
   readonly structOps: StructOps;
+  /** Null also when the kernel refuses it. */
   readonly btf: KernelBtf | null;
+  readonly btfFault: string | null;
   readonly #spec: ObjectSpec;
   readonly #options: ResolveOptions;
   readonly #linker: CodeLinker;
@@ -113,15 +117,23 @@ class Resolver {
       }
     }
     const externs = resolveExterns(spec, options);
-    this.btf = kernelBtf(spec, externs.kconfig.places, externs.kconfig.size);
+    const types = kernelBtf(spec, externs.kconfig.places, externs.kconfig.size);
+    this.btfFault = types === null ? null : (options.btfFault?.(types.blob) ?? null);
+    if (this.btfFault !== null && spec.structOps.length > 0) {
+      throw new InputError(`the kernel refuses the object's BTF, which struct_ops needs: ${this.btfFault}`);
+    }
+    this.btf = this.btfFault === null ? types : null;
     this.structOps = resolveStructOps(spec, options);
-    const { codeMaps, dataMaps } = this.#addMaps(externs);
+    const { codeMaps, dataMaps } = this.#addMaps(externs, types);
     this.#linker = new CodeLinker(spec, { maps: codeMaps, dataMaps, externs, relocated: this.#relocator() });
   }
 
   /** Maps come in libbpf's order: the declared ones, sections of data, configuration. */
-  #addMaps(externs: ResolvedExterns): { codeMaps: Map<string, CodeMap>; dataMaps: Map<string, string> } {
-    const { btf } = this;
+  #addMaps(
+    externs: ResolvedExterns,
+    types: KernelBtf | null,
+  ): { codeMaps: Map<string, CodeMap>; dataMaps: Map<string, string> } {
+    const typed = this.btf !== null;
     const options = this.#options;
     const env: MapEnvironment = {
       pageSize: options.pageSize ?? 4096,
@@ -135,7 +147,11 @@ class Resolver {
       codeMaps.set(name, { load, index: codeMaps.size, created });
       if (created) this.maps.push({ name, spec, load });
     };
-    for (const map of this.#spec.maps) add(map.name, map, mapLoad(map, btf !== null, env));
+    const global = (section: string, content: Uint8Array): MapLoad => {
+      const load = dataMapLoad(this.#spec.name, section, content, types, env);
+      return typed ? load : { ...load, btf: null, btfValueTypeId: 0 };
+    };
+    for (const map of this.#spec.maps) add(map.name, map, mapLoad(map, typed, env));
     for (const { section, content } of this.#spec.data) {
       if (content.length === 0) continue;
       if (dataSectionKind(section) === "arena") {
@@ -143,7 +159,7 @@ class Resolver {
         continue;
       }
       dataMaps.set(section, section);
-      add(section, null, dataMapLoad(this.#spec.name, section, content, btf, env));
+      add(section, null, global(section, content));
     }
     const { places, size } = externs.kconfig;
     if (size > 0) {
@@ -153,7 +169,7 @@ class Resolver {
         features: options.features ?? {},
         config: options.kconfig ?? (() => null),
       });
-      add(KCONFIG_MAP, null, dataMapLoad(this.#spec.name, SECTION.KCONFIG, content, btf, env));
+      add(KCONFIG_MAP, null, global(SECTION.KCONFIG, content));
     }
     return { codeMaps, dataMaps };
   }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+import type { KernelProfile } from "../kernel/profile.js";
+import { packKernelVersion, runningKernel } from "../load/kernel-facts.js";
+import { kernelTypes } from "../load/vmlinux.js";
+import type { ResolveOptions } from "../object/options.js";
+import { validateBtf } from "../verifier/btf-load/validate.js";
+
+/** A kernel that an object is resolved for, as the command line names it. */
+export interface KernelTarget {
+  /** Another release than the running one. */
+  readonly kernel?: KernelProfile;
+  readonly cpus?: number;
+  /** File with the kernel's own types. */
+  readonly vmlinux?: string;
+  /** File with the types that CO-RE accesses are looked up in, in place of the kernel's. */
+  readonly btf?: string;
+}
+
+/** How to resolve an object: for the running kernel, or for one of which only what the user names is known. */
+export function resolveFor({ kernel, cpus, vmlinux, btf }: KernelTarget = {}): ResolveOptions {
+  if (kernel === undefined) {
+    const running = runningKernel({ vmlinux, btf });
+    return { ...running, possibleCpus: cpus ?? running.possibleCpus, btfFault: btfFault(running.kernelTypes) };
+  }
+  const [major, minor] = kernel.release.split(".").map(Number);
+  const types = vmlinux === undefined ? () => null : kernelTypes(vmlinux);
+  const file = btf === undefined ? undefined : kernelTypes(btf);
+  return {
+    kernVersion: packKernelVersion(major!, minor!, 0),
+    possibleCpus: cpus ?? 1,
+    kernelTypes: types,
+    ...(file && { coreTypes: () => file()! }),
+    btfFault: btfFault(types),
+  };
+}
+
+function btfFault(vmlinux: ResolveOptions["kernelTypes"]): (blob: Uint8Array) => string | null {
+  return (blob) => {
+    const { errno, reason } = validateBtf(blob, { vmlinux });
+    return errno === 0 ? null : reason;
+  };
+}
