@@ -80,16 +80,13 @@ const NESTED_KEYS = ["name", "type", "bitOffset", "bitSize", "value"];
  */
 export class BtfBuilder implements Btf {
   readonly #types: BtfType[];
-  readonly #ids = new Map<string, number>();
+  /** Ids by content; made when a type is added, since a base that only few types change may have many. */
+  #ids: Map<string, number> | undefined;
   readonly #open = new Set<number>();
 
   /** @param base types to start with; their ids stay. */
   constructor(base?: Btf) {
     this.#types = base === undefined ? [{ kind: "void" }] : [...base.types];
-    this.#types.forEach((type, id) => {
-      const key = contentKey(type);
-      if (key !== undefined && !this.#ids.has(key)) this.#ids.set(key, id);
-    });
   }
 
   get types(): readonly BtfType[] {
@@ -99,10 +96,11 @@ export class BtfBuilder implements Btf {
   /** Adds a type (or finds the same one) and gives its id. */
   add(type: BtfType): number {
     const key = contentKey(type);
-    const known = key === undefined ? undefined : this.#ids.get(key);
+    const ids = this.#index();
+    const known = key === undefined ? undefined : ids.get(key);
     if (known !== undefined) return known;
     const id = this.#types.push(type) - 1;
-    if (key !== undefined) this.#ids.set(key, id);
+    if (key !== undefined) ids.set(key, id);
     return id;
   }
 
@@ -118,7 +116,19 @@ export class BtfBuilder implements Btf {
     invariant(this.#open.delete(id), `BTF type id ${id} was not declared, or defined twice`);
     this.#types[id] = type;
     const key = contentKey(type);
-    if (key !== undefined && !this.#ids.has(key)) this.#ids.set(key, id);
+    const ids = this.#index();
+    if (key !== undefined && !ids.has(key)) ids.set(key, id);
+  }
+
+  #index(): Map<string, number> {
+    if (this.#ids !== undefined) return this.#ids;
+    const ids = new Map<string, number>();
+    this.#types.forEach((type, id) => {
+      const key = this.#open.has(id) ? undefined : contentKey(type);
+      if (key !== undefined && !ids.has(key)) ids.set(key, id);
+    });
+    this.#ids = ids;
+    return ids;
   }
 
   /**

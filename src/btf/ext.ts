@@ -71,15 +71,15 @@ export function packLineCol(line: number, column: number): number {
 }
 
 /** Encodes records as BPF_PROG_LOAD and .BTF.ext take them (struct bpf_func_info). */
-export function encodeFuncInfo(records: readonly FuncInfo[]): Uint8Array {
-  const out = new ByteWriter({ capacity: records.length * FUNC_INFO_SIZE });
+export function encodeFuncInfo(records: readonly FuncInfo[], littleEndian = true): Uint8Array {
+  const out = new ByteWriter({ capacity: records.length * FUNC_INFO_SIZE, littleEndian });
   for (const record of records) out.u32(record.insnOff).u32(record.typeId);
   return out.finish();
 }
 
 /** Encodes records as BPF_PROG_LOAD and .BTF.ext take them (struct bpf_line_info); adds their texts to `strings`. */
-export function encodeLineInfo(records: readonly LineInfo[], strings: StringTable): Uint8Array {
-  const out = new ByteWriter({ capacity: records.length * LINE_INFO_SIZE });
+export function encodeLineInfo(records: readonly LineInfo[], strings: StringTable, littleEndian = true): Uint8Array {
+  const out = new ByteWriter({ capacity: records.length * LINE_INFO_SIZE, littleEndian });
   for (const record of records) {
     out.u32(record.insnOff).u32(strings.add(record.file)).u32(strings.add(record.text));
     out.u32(packLineCol(record.line, record.column));
@@ -88,14 +88,20 @@ export function encodeLineInfo(records: readonly LineInfo[], strings: StringTabl
 }
 
 /**
- * Writes a .BTF.ext section, little-endian. Its strings go to the string section of .BTF: call this before
+ * Writes a .BTF.ext section. Its strings go to the string section of .BTF: call this before
  * `writeBtf()` finishes `strings`.
  */
-export function writeBtfExt(ext: BtfExt, strings: StringTable): Uint8Array {
-  const func = writeInfo(ext.funcInfo, FUNC_INFO_SIZE, strings, encodeFuncInfo);
-  const line = writeInfo(ext.lineInfo, LINE_INFO_SIZE, strings, (records) => encodeLineInfo(records, strings));
-  const core = writeInfo(ext.coreRelos, CORE_RELO_SIZE, strings, (records) => encodeCoreRelos(records, strings));
-  const out = new ByteWriter({ capacity: BTF_EXT_HEADER_SIZE + func.length + line.length + core.length });
+export function writeBtfExt(ext: BtfExt, strings: StringTable, littleEndian = true): Uint8Array {
+  const order = littleEndian;
+  const func = writeInfo(ext.funcInfo, FUNC_INFO_SIZE, strings, order, (records) => encodeFuncInfo(records, order));
+  const line = writeInfo(ext.lineInfo, LINE_INFO_SIZE, strings, order, (records) =>
+    encodeLineInfo(records, strings, order),
+  );
+  const core = writeInfo(ext.coreRelos, CORE_RELO_SIZE, strings, order, (records) =>
+    encodeCoreRelos(records, strings, order),
+  );
+  const capacity = BTF_EXT_HEADER_SIZE + func.length + line.length + core.length;
+  const out = new ByteWriter({ capacity, littleEndian });
   out.u16(BTF_MAGIC).u8(BTF_VERSION).u8(0).u32(BTF_EXT_HEADER_SIZE);
   out.u32(0).u32(func.length);
   out.u32(func.length).u32(line.length);
@@ -103,8 +109,8 @@ export function writeBtfExt(ext: BtfExt, strings: StringTable): Uint8Array {
   return out.bytes(func).bytes(line).bytes(core).finish();
 }
 
-function encodeCoreRelos(records: readonly CoreRelo[], strings: StringTable): Uint8Array {
-  const out = new ByteWriter({ capacity: records.length * CORE_RELO_SIZE });
+function encodeCoreRelos(records: readonly CoreRelo[], strings: StringTable, littleEndian: boolean): Uint8Array {
+  const out = new ByteWriter({ capacity: records.length * CORE_RELO_SIZE, littleEndian });
   for (const record of records) {
     out.u32(record.insnOff).u32(record.typeId).u32(strings.add(record.access)).u32(record.kind);
   }
@@ -116,9 +122,10 @@ function writeInfo<T>(
   sections: readonly ExtSection<T>[],
   recordSize: number,
   strings: StringTable,
+  littleEndian: boolean,
   encode: (records: readonly T[]) => Uint8Array,
 ): Uint8Array {
-  const out = new ByteWriter();
+  const out = new ByteWriter({ littleEndian });
   const filled = sections.filter((section) => section.records.length > 0);
   if (filled.length > 0) out.u32(recordSize);
   for (const { section, records } of filled) {

@@ -19,19 +19,19 @@ import type { Btf, BtfKind, BtfMember, BtfType } from "./types.js";
 const MAX_BITFIELD_OFFSET = 0xffffff;
 
 /**
- * Writes a .BTF section, little-endian, as BPF_BTF_LOAD takes it. The strings of .BTF.ext stand in the same
+ * Writes a .BTF section; little-endian it is as BPF_BTF_LOAD takes it. The strings of .BTF.ext stand in the same
  * string section: add them to `strings` before, it is finished here.
  * @throws InputError when the types exceed what the format can say (65535 members, 2^20-1 types, 16 MiB).
  */
-export function writeBtf(btf: Btf, strings: StringTable = new StringTable()): Uint8Array {
+export function writeBtf(btf: Btf, strings: StringTable = new StringTable(), littleEndian = true): Uint8Array {
   if (btf.types[0]?.kind !== "void") throw new InputError("BTF type id 0 must be void");
   if (btf.types.length - 1 > BTF_MAX_TYPE) throw new InputError(`more than ${BTF_MAX_TYPE} BTF types`);
-  const types = new ByteWriter({ capacity: btf.types.length * 24 });
+  const types = new ByteWriter({ capacity: btf.types.length * 24, littleEndian });
   btf.types.forEach((type, id) => {
     if (id > 0) writeType(types, strings, type, id);
   });
   const stringBytes = strings.finish();
-  const out = new ByteWriter({ capacity: BTF_HEADER_SIZE + types.length + stringBytes.length });
+  const out = new ByteWriter({ capacity: BTF_HEADER_SIZE + types.length + stringBytes.length, littleEndian });
   out.u16(BTF_MAGIC).u8(BTF_VERSION).u8(0).u32(BTF_HEADER_SIZE);
   out.u32(0).u32(types.length).u32(types.length).u32(stringBytes.length);
   out.bytes(types.finish()).bytes(stringBytes);
@@ -95,7 +95,14 @@ function writeType(out: ByteWriter, strings: StringTable, type: BtfType, id: num
       return;
     case "enum64":
       writeHead(out, name, type.kind, type.size, checkedCount(type.values, id), type.signed);
-      for (const value of type.values) out.u32(strings.add(value.name)).u64(value.value);
+      for (const value of type.values) {
+        // The lower word comes first in either byte order.
+        const bits = BigInt.asUintN(64, value.value);
+        out
+          .u32(strings.add(value.name))
+          .u32(Number(bits & 0xffffffffn))
+          .u32(Number(bits >> 32n));
+      }
       return;
     case "fwd":
       writeHead(out, name, type.kind, 0, 0, type.isUnion);

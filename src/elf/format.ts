@@ -11,6 +11,8 @@ export const ELF_MAGIC = 0x464c457f;
 export const EHDR_SIZE = 64;
 /** sizeof(Elf64_Shdr). */
 export const SHDR_SIZE = 64;
+/** Offset of sh_size in a section header; sh_link follows. */
+export const SH_SIZE_OFFSET = 32;
 /** sizeof(Elf64_Sym). */
 export const SYM_SIZE = 24;
 /** sizeof(Elf64_Rel). */

@@ -43,6 +43,9 @@ export function addMapStruct(btf: BtfBuilder, map: MapSpec): number {
   // `values` must be the last member.
   if (map.inner !== null) {
     members.push({ name: "values", type: btf.array(btf.ptr(addMapStruct(btf, map.inner)), 0) });
+  } else if (map.initial.length > 0) {
+    const program = btf.funcProto(int, [{ name: "", type: btf.ptr(0) }]);
+    members.push({ name: "values", type: btf.array(btf.ptr(program), 0) });
   }
   return btf.struct("", members);
 }

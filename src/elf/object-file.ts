@@ -8,7 +8,7 @@ import type { ElfFile, ElfRelocation, ElfSection, ElfSymbol } from "./read-elf.j
 
 /** The sections of an object that mean something, sorted by what they are for. */
 export interface ObjectSections {
-  /** Sections of instructions, in the order of the file. */
+  /** Sections of instructions: `.text` first, then in the order of the file, those of one name together. */
   readonly code: readonly ElfSection[];
   readonly text: ElfSection | undefined;
   /** Global data, in the order of the file. */
@@ -102,7 +102,18 @@ export function sortSections(elf: ElfFile): ObjectSections {
   }
   for (const list of [data, structOps]) refuseTwins(list);
   const { license, version, maps, btf, btfExt } = named;
-  return { code, text, data, structOps, license, version, maps, btf, btfExt };
+  return { code: grouped(code), text, data, structOps, license, version, maps, btf, btfExt };
+}
+
+/** `.text` first, then the sections as they are, those of one name together: as they are written again. */
+function grouped(code: readonly ElfSection[]): ElfSection[] {
+  const byName = new Map<string, ElfSection[]>([[SECTION.TEXT, []]]);
+  for (const section of code) {
+    const list = byName.get(section.name);
+    if (list === undefined) byName.set(section.name, [section]);
+    else list.push(section);
+  }
+  return [...byName.values()].flat();
 }
 
 /** What libbpf does not even look at (ignore_elf_section()). */

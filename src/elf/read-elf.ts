@@ -12,6 +12,7 @@ import {
   ET_REL,
   REL_SIZE,
   RELA_SIZE,
+  SH_SIZE_OFFSET,
   SHDR_SIZE,
   SHN,
   SHT,
@@ -146,9 +147,6 @@ function readHeader(bytes: Uint8Array): Header {
   }
   return { littleEndian, shoff, shnum, shstrndx };
 }
-
-/** Offset of sh_size in a section header; sh_link follows. */
-const SH_SIZE_OFFSET = 32;
 
 interface RawSection extends Omit<ElfSection, "name"> {
   readonly nameOffset: number;

@@ -25,7 +25,7 @@ export interface Referents {
   readonly maps: ReadonlyMap<number, string>;
 }
 
-/** Reads the functions of all sections of instructions, in the order of the file. */
+/** Reads the functions of all sections of instructions. */
 export function readFunctions(file: ObjectFile, referents: Referents): FunctionSpec[] {
   // Debug information is for the first section of each name.
   const seen = new Set<string>();

@@ -82,7 +82,7 @@ function readVariable(types: ObjectTypes, section: ElfSection, info: BtfSecInfo)
     offset: info.offset,
     typeId,
     btfVarId: info.type,
-    content: section.content.slice(info.offset, info.offset + type.size),
+    content: new Uint8Array(section.content.subarray(info.offset, info.offset + type.size)),
     refs: [],
   };
 }

@@ -3,19 +3,21 @@ import { ByteWriter, encodeUtf8 } from "../util/bytes.js";
 import { invariant } from "../util/errors.js";
 import {
   EHDR_SIZE,
-  ELF_MAGIC,
   ELFCLASS64,
   ELFDATA2LSB,
+  ELFDATA2MSB,
   EM_BPF,
   ET_REL,
   EV_CURRENT,
   REL_SIZE,
+  SH_SIZE_OFFSET,
   SHDR_SIZE,
   SHF,
   SHN,
   SHT,
   STB,
   STT,
+  STV,
   SYM_SIZE,
 } from "./format.js";
 
@@ -43,6 +45,8 @@ export interface SymbolDesc {
   readonly bind: number;
   /** STT_*. */
   readonly type: number;
+  /** STV_*; default STV_DEFAULT. */
+  readonly visibility?: number;
 }
 
 interface Relocation {
@@ -63,10 +67,16 @@ interface SectionHeader {
  * relocations, the symbol table and the string table. The same calls give the same bytes.
  */
 export class ElfWriter {
+  readonly #littleEndian: boolean;
   readonly #sections: SectionDesc[] = [];
   readonly #symbols: SymbolDesc[] = [];
   readonly #sectionSymbols = new Map<number, SymbolDesc>();
   readonly #relocations = new Map<number, Relocation[]>();
+
+  /** @param littleEndian byte order of the file's own fields; contents are taken as they are. */
+  constructor(littleEndian = true) {
+    this.#littleEndian = littleEndian;
+  }
 
   /** Adds a section and gives its index. */
   section(desc: SectionDesc): number {
@@ -95,11 +105,15 @@ export class ElfWriter {
     else list.push({ offset, symbol, type });
   }
 
-  /** The file's bytes. */
+  /**
+   * The file's bytes. From 65280 sections on, numbers that are too large for their fields stand where the ABI has
+   * them stand then.
+   */
   finish(): Uint8Array {
     const headers: SectionHeader[] = this.#sections.map((desc) => ({ desc, link: 0, info: 0, entsize: 0 }));
     const symtabIndex = 1 + headers.length + this.#relocations.size;
-    const strtabIndex = symtabIndex + 1;
+    const isWide = this.#symbols.some((symbol) => this.#isWide(symbol.section));
+    const strtabIndex = symtabIndex + (isWide ? 2 : 1);
     // Local symbols stand before the others; `sort` keeps the order otherwise.
     const symbols = this.#symbols.toSorted((a, b) => Number(a.bind !== STB.LOCAL) - Number(b.bind !== STB.LOCAL));
     const locals = symbols.filter((symbol) => symbol.bind === STB.LOCAL).length;
@@ -108,13 +122,27 @@ export class ElfWriter {
       headers.push(this.#relocationSection(section, relocations, indexOf, symtabIndex));
     }
     const strings = new NameTable();
-    const symtab = encodeSymbols(symbols, strings);
+    const symtab = this.#encodeSymbols(symbols, strings);
     headers.push({
       desc: { name: ".symtab", type: SHT.SYMTAB, flags: 0, align: 8, content: symtab },
       link: strtabIndex,
       info: locals + 1,
       entsize: SYM_SIZE,
     });
+    if (isWide) {
+      headers.push({
+        desc: {
+          name: ".symtab_shndx",
+          type: SHT.SYMTAB_SHNDX,
+          flags: 0,
+          align: 4,
+          content: this.#encodeIndices(symbols),
+        },
+        link: symtabIndex,
+        info: 0,
+        entsize: 4,
+      });
+    }
     const names = headers.map((header) => strings.add(header.desc.name));
     names.push(strings.add(".strtab"));
     headers.push({
@@ -123,7 +151,7 @@ export class ElfWriter {
       info: 0,
       entsize: 0,
     });
-    return encodeFile(headers, names, strtabIndex);
+    return encodeFile(headers, names, strtabIndex, this.#littleEndian);
   }
 
   #relocationSection(
@@ -134,12 +162,15 @@ export class ElfWriter {
   ): SectionHeader {
     const target = this.#sections[section - 1];
     invariant(target !== undefined, `relocations of section ${section}, which does not exist`);
-    const out = new ByteWriter({ capacity: relocations.length * REL_SIZE });
+    const littleEndian = this.#littleEndian;
+    const out = new ByteWriter({ capacity: relocations.length * REL_SIZE, littleEndian });
     for (const { offset, symbol, type } of relocations) {
       const index = indexOf.get(symbol);
       invariant(index !== undefined, `relocation against symbol ${symbol.name}, which was not added`);
-      // r_info: symbol in the upper half, type in the lower.
-      out.u64(offset).u32(type).u32(index);
+      // r_info is one number: symbol in the upper half, type in the lower.
+      out.u64(offset);
+      if (littleEndian) out.u32(type).u32(index);
+      else out.u32(index).u32(type);
     }
     const content = out.finish();
     return {
@@ -148,6 +179,32 @@ export class ElfWriter {
       info: section,
       entsize: REL_SIZE,
     };
+  }
+
+  /** Whether a section's index does not fit into st_shndx; special indices (SHN_ABS) are no sections. */
+  #isWide(section: number): boolean {
+    return section >= SHN.LORESERVE && section <= this.#sections.length;
+  }
+
+  #encodeSymbols(symbols: readonly SymbolDesc[], strings: NameTable): Uint8Array {
+    const littleEndian = this.#littleEndian;
+    const out = new ByteWriter({ capacity: (symbols.length + 1) * SYM_SIZE, littleEndian }).zeros(SYM_SIZE);
+    for (const symbol of symbols) {
+      const section = this.#isWide(symbol.section) ? SHN.XINDEX : symbol.section;
+      out
+        .u32(strings.add(symbol.name))
+        .u8((symbol.bind << 4) | symbol.type)
+        .u8(symbol.visibility ?? STV.DEFAULT);
+      out.u16(section).u64(symbol.value).u64(symbol.size);
+    }
+    return out.finish();
+  }
+
+  /** The section indices of all symbols that have wide ones, 0 for the others. */
+  #encodeIndices(symbols: readonly SymbolDesc[]): Uint8Array {
+    const out = new ByteWriter({ capacity: (symbols.length + 1) * 4, littleEndian: this.#littleEndian }).u32(0);
+    for (const { section } of symbols) out.u32(this.#isWide(section) ? section : 0);
+    return out.finish();
   }
 }
 
@@ -170,21 +227,13 @@ class NameTable {
   }
 }
 
-function encodeSymbols(symbols: readonly SymbolDesc[], strings: NameTable): Uint8Array {
-  const out = new ByteWriter({ capacity: (symbols.length + 1) * SYM_SIZE }).zeros(SYM_SIZE);
-  for (const symbol of symbols) {
-    out
-      .u32(strings.add(symbol.name))
-      .u8((symbol.bind << 4) | symbol.type)
-      .u8(0);
-    out.u16(symbol.section).u64(symbol.value).u64(symbol.size);
-  }
-  return out.finish();
-}
-
-function encodeFile(headers: readonly SectionHeader[], names: readonly number[], strtabIndex: number): Uint8Array {
-  invariant(headers.length < SHN.LORESERVE, "too many sections");
-  const out = new ByteWriter({ capacity: 4096 }).zeros(EHDR_SIZE);
+function encodeFile(
+  headers: readonly SectionHeader[],
+  names: readonly number[],
+  strtabIndex: number,
+  littleEndian: boolean,
+): Uint8Array {
+  const out = new ByteWriter({ capacity: 4096, littleEndian }).zeros(EHDR_SIZE);
   const offsets = headers.map(({ desc }) => {
     out.align(desc.align);
     const at = out.length;
@@ -193,24 +242,40 @@ function encodeFile(headers: readonly SectionHeader[], names: readonly number[],
   });
   out.align(8);
   const tableOffset = out.length;
-  out.zeros(SHDR_SIZE);
+  const count = headers.length + 1;
+  // Header 0 holds the numbers that the file's header has no room for.
+  out.zeros(SH_SIZE_OFFSET).u64(count < SHN.LORESERVE ? 0 : count);
+  out.u32(strtabIndex < SHN.LORESERVE ? 0 : strtabIndex).zeros(SHDR_SIZE - SH_SIZE_OFFSET - 12);
   headers.forEach(({ desc, link, info, entsize }, i) => {
     const size = typeof desc.content === "number" ? desc.content : desc.content.length;
     out.u32(names[i]!).u32(desc.type).u64(desc.flags).u64(0).u64(offsets[i]!).u64(size);
     out.u32(link).u32(info).u64(desc.align).u64(entsize);
   });
   const bytes = out.finish();
-  bytes.set(encodeFileHeader(tableOffset, headers.length + 1, strtabIndex));
+  bytes.set(encodeFileHeader(tableOffset, count, strtabIndex, littleEndian));
   return bytes;
 }
 
-function encodeFileHeader(tableOffset: number, sections: number, strtabIndex: number): Uint8Array {
-  const out = new ByteWriter({ capacity: EHDR_SIZE });
-  out.u32(ELF_MAGIC).u8(ELFCLASS64).u8(ELFDATA2LSB).u8(EV_CURRENT).zeros(9);
+function encodeFileHeader(
+  tableOffset: number,
+  sections: number,
+  strtabIndex: number,
+  littleEndian: boolean,
+): Uint8Array {
+  const out = new ByteWriter({ capacity: EHDR_SIZE, littleEndian });
+  // The magic is bytes, in this order whatever the file's.
+  out.bytes(Uint8Array.of(0x7f, 0x45, 0x4c, 0x46));
+  out
+    .u8(ELFCLASS64)
+    .u8(littleEndian ? ELFDATA2LSB : ELFDATA2MSB)
+    .u8(EV_CURRENT)
+    .zeros(9);
   out.u16(ET_REL).u16(EM_BPF).u32(EV_CURRENT);
   // e_entry, e_phoff, e_shoff, e_flags
   out.u64(0).u64(0).u64(tableOffset).u32(0);
   // e_ehsize, e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx
-  out.u16(EHDR_SIZE).u16(0).u16(0).u16(SHDR_SIZE).u16(sections).u16(strtabIndex);
+  out.u16(EHDR_SIZE).u16(0).u16(0).u16(SHDR_SIZE);
+  out.u16(sections < SHN.LORESERVE ? sections : 0);
+  out.u16(strtabIndex < SHN.LORESERVE ? strtabIndex : SHN.XINDEX);
   return out.finish();
 }
