@@ -22,7 +22,8 @@ export interface BtfSections {
   readonly littleEndian: boolean;
 }
 
-const HOST_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+/** Whether this machine is little-endian. */
+export const HOST_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /**
  * Reads the header and finds the sections.
@@ -84,9 +85,9 @@ function asWords(bytes: Uint8Array, littleEndian: boolean): Uint32Array {
   return words;
 }
 
-/** What stands behind a type's head: words in any case, and words for each of its parts. */
+/** What stands behind a type's head: words in any case, and words for each of its parts. By BTF_KIND_*. */
 const FIXED_WORDS = new Uint8Array(32);
-const PART_WORDS = new Uint8Array(32);
+export const PART_WORDS = new Uint8Array(32);
 FIXED_WORDS[BTF_KIND.int] = 1;
 FIXED_WORDS[BTF_KIND.array] = 3;
 FIXED_WORDS[BTF_KIND.var] = 1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 export * from "./builder.js";
 export * from "./core/index.js";
+export * from "./dedup/index.js";
 export * from "./dump/c.js";
 export * from "./dump/raw.js";
 export * from "./ext.js";
@@ -8,6 +9,7 @@ export * from "./format.js";
 export * from "./lazy.js";
 export * from "./read.js";
 export * from "./size.js";
+export * from "./split.js";
 export * from "./strings.js";
 export type * from "./types.js";
-export * from "./write.js";
+export { writeBtf } from "./write.js";

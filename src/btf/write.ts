@@ -24,17 +24,27 @@ const MAX_BITFIELD_OFFSET = 0xffffff;
  * @throws InputError when the types exceed what the format can say (65535 members, 2^20-1 types, 16 MiB).
  */
 export function writeBtf(btf: Btf, strings: StringTable = new StringTable(), littleEndian = true): Uint8Array {
+  const types = writeTypes(btf, strings, 1, littleEndian);
+  return assembleBtf(types, strings.finish(), littleEndian);
+}
+
+/** The type section with the types from `firstId` on; their names go to `strings`. @throws as {@link writeBtf}. */
+export function writeTypes(btf: Btf, strings: StringTable, firstId: number, littleEndian: boolean): Uint8Array {
   if (btf.types[0]?.kind !== "void") throw new InputError("BTF type id 0 must be void");
   if (btf.types.length - 1 > BTF_MAX_TYPE) throw new InputError(`more than ${BTF_MAX_TYPE} BTF types`);
-  const types = new ByteWriter({ capacity: btf.types.length * 24, littleEndian });
+  const types = new ByteWriter({ capacity: (btf.types.length - firstId + 1) * 24, littleEndian });
   btf.types.forEach((type, id) => {
-    if (id > 0) writeType(types, strings, type, id);
+    if (id >= firstId) writeType(types, strings, type, id);
   });
-  const stringBytes = strings.finish();
-  const out = new ByteWriter({ capacity: BTF_HEADER_SIZE + types.length + stringBytes.length, littleEndian });
+  return types.finish();
+}
+
+/** Puts the header before a type section and its string section. @throws InputError when the whole is too large. */
+export function assembleBtf(types: Uint8Array, strings: Uint8Array, littleEndian: boolean): Uint8Array {
+  const out = new ByteWriter({ capacity: BTF_HEADER_SIZE + types.length + strings.length, littleEndian });
   out.u16(BTF_MAGIC).u8(BTF_VERSION).u8(0).u32(BTF_HEADER_SIZE);
-  out.u32(0).u32(types.length).u32(types.length).u32(stringBytes.length);
-  out.bytes(types.finish()).bytes(stringBytes);
+  out.u32(0).u32(types.length).u32(types.length).u32(strings.length);
+  out.bytes(types).bytes(strings);
   if (out.length > BTF_MAX_SIZE) throw new InputError(`BTF of ${out.length} bytes is larger than ${BTF_MAX_SIZE}`);
   return out.finish();
 }
