@@ -75,7 +75,7 @@ export class CoreRelocator {
   readonly #littleEndian: boolean;
   /** By local type id. */
   readonly #candidates = new Map<number, TargetType[]>();
-  /** By kind, type and access string. */
+  /** By kind, type, access string and number of candidates left (of a type's candidates, ever fewer are). */
   readonly #resolutions = new Map<string, Resolution>();
 
   /**
@@ -132,7 +132,8 @@ export class CoreRelocator {
    * @throws InputError where libbpf refuses the object.
    */
   resolve(relo: Omit<CoreReloRecord, "insn">): Resolution {
-    const key = `${relo.kind} ${relo.typeId} ${relo.access}`;
+    const left = this.#candidates.get(relo.typeId)?.length ?? -1;
+    const key = `${relo.kind} ${relo.typeId} ${relo.access} ${left}`;
     let resolution = this.#resolutions.get(key);
     if (resolution === undefined) {
       resolution = this.#resolve(relo);
