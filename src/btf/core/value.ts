@@ -159,7 +159,7 @@ function placeOf(spec: CoreSpec, member: BtfMember): FieldPlace {
     const byteOffset = Math.floor(spec.bitOffset / 8);
     return { type, bitField: false, byteOffset, byteSize, bitSize: byteSize * 8 };
   }
-  if ((type.kind !== "int" && !isEnum(type)) || type.size === 0) {
+  if (!("size" in type) || type.size === 0) {
     throw new InputError(`bit field ${member.name} is of type ${describe(type)}`);
   }
   // The smallest aligned load, from that of the declared type on, that holds all the bits.
