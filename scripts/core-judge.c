@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What libbpf makes of CO-RE relocations. Reads lines "OBJECT<tab>BTF" and prints for each
+ * What libbpf makes of CO-RE relocations. Reads lines "OBJECT<tab>BTF<tab>PROGRAM" (the program may be
+ * left out: all of them) and prints for each
  *
  *   begin OBJECT BTF
  *   log TEXT            (libbpf's messages, debug ones included, about CO-RE)
@@ -84,12 +85,19 @@ int main(void)
 		if (!btf)
 			return 2;
 		*btf++ = 0;
+		char *only = strchr(btf, '\t');
+		if (only)
+			*only++ = 0;
 		printf("begin %s %s\n", line, btf);
 		LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = *btf ? btf : NULL);
 		int err = -1;
 		telling = 1;
 		struct bpf_object *obj = bpf_object__open_file(line, &opts);
 		if (obj) {
+			struct bpf_program *prog;
+			bpf_object__for_each_program(prog, obj)
+				if (only)
+					bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), only));
 			err = bpf_object__load(obj);
 			bpf_object__close(obj);
 		} else {

@@ -27,10 +27,13 @@ export function buildCoreJudge(dir: string, libbpf: string): string {
   return out;
 }
 
-/** Asks the judge about pairs of paths: an object, and a file with BTF. */
+/** Paths of an object and of a file with BTF, and the program that is wanted; without it, all of them. */
+export type CoreQuestion = readonly [object: string, target: string, program?: string];
+
+/** Asks the judge. */
 export function askCoreJudge(
   judge: string,
-  pairs: readonly (readonly [object: string, target: string])[],
+  pairs: readonly CoreQuestion[],
 ): { readonly version: string; readonly verdicts: readonly CoreVerdict[] } {
   const input = pairs.map((pair) => `${pair.join("\t")}\n`).join("");
   const { status, signal, stdout } = spawnSync(judge, { input, maxBuffer: 1 << 30, encoding: "utf8" });
@@ -71,7 +74,8 @@ export function compareCore(
   // What libbpf says about the refused relocation itself we say in other words.
   const end = ours.error === null ? Math.max(ours.lines.length, verdict.lines.length) : ours.lines.length;
   for (let i = 0; i < end; i++) {
-    if (comparable(ours.lines[i]) !== comparable(verdict.lines[i])) return `ours: ${ours.lines[i]}\nlibbpf: ${verdict.lines[i]}`;
+    if (comparable(ours.lines[i]) !== comparable(verdict.lines[i]))
+      return `ours: ${ours.lines[i]}\nlibbpf: ${verdict.lines[i]}`;
   }
   return null;
 }
