@@ -14,7 +14,7 @@ import { type ResolvedObject, resolveObject } from "../../src/object/resolve.js"
 import { InputError } from "../../src/util/errors.js";
 import { once } from "../../src/util/once.js";
 import { validateBtf } from "../../src/verifier/btf-load/validate.js";
-import { compareLoads } from "./compare.js";
+import { compareLoads } from "../../test/support/compare-loads.js";
 import { applyFixup } from "./fixup.js";
 import type { Done, Outcome, Settings, Work } from "./outcome.js";
 
