@@ -6,25 +6,8 @@ import type { MapLoad } from "../model/load.js";
 import type { MapSpec } from "../model/spec.js";
 import { decodeUtf8, encodeUtf8 } from "../util/bytes.js";
 import type { KernelBtf } from "./kernel-btf.js";
+import { kernelTakesTypes } from "./map-types.js";
 import type { MapEnvironment } from "./options.js";
-
-/** Map types whose keys and values the kernel does not let BTF describe (libbpf: bpf_object__create_map()). */
-const UNTYPED: ReadonlySet<number> = new Set([
-  MapType.PERF_EVENT_ARRAY,
-  MapType.CGROUP_ARRAY,
-  MapType.STACK_TRACE,
-  MapType.ARRAY_OF_MAPS,
-  MapType.HASH_OF_MAPS,
-  MapType.DEVMAP,
-  MapType.DEVMAP_HASH,
-  MapType.CPUMAP,
-  MapType.XSKMAP,
-  MapType.SOCKMAP,
-  MapType.SOCKHASH,
-  MapType.QUEUE,
-  MapType.STACK,
-  MapType.ARENA,
-]);
 
 /** Flags that the kernel adds by itself. */
 const ADDED_FLAGS: Readonly<Record<number, number>> = {
@@ -41,10 +24,9 @@ export function kernelName(name: string): string {
   return bytes.length <= MAX_NAME ? name : decodeUtf8(bytes.subarray(0, MAX_NAME));
 }
 
-/** What BPF_MAP_CREATE gets for a map of the object. */
-export function mapLoad(spec: MapSpec, hasBtf: boolean, env: MapEnvironment): MapLoad {
-  // The kernel refuses types without one for the value (map_check_btf()).
-  const typed = hasBtf && !UNTYPED.has(spec.type) && spec.valueTypeId !== 0;
+/** What BPF_MAP_CREATE gets for a map of the object, whose types the kernel knows as `btf`. */
+export function mapLoad(spec: MapSpec, btf: Btf | null, env: MapEnvironment): MapLoad {
+  const typed = btf !== null && kernelTakesTypes(btf, spec);
   return {
     name: kernelName(spec.name),
     type: spec.type,
@@ -57,7 +39,7 @@ export function mapLoad(spec: MapSpec, hasBtf: boolean, env: MapEnvironment): Ma
     btfKeyTypeId: typed ? spec.keyTypeId : 0,
     btfValueTypeId: typed ? spec.valueTypeId : 0,
     btfVmlinuxValueTypeId: 0,
-    inner: spec.inner === null ? null : mapLoad(spec.inner, hasBtf, env),
+    inner: spec.inner === null ? null : mapLoad(spec.inner, btf, env),
     frozen: false,
     value: null,
   };

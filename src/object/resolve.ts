@@ -151,7 +151,7 @@ class Resolver {
       const load = dataMapLoad(this.#spec.name, section, content, types, env);
       return typed ? load : { ...load, btf: null, btfValueTypeId: 0 };
     };
-    for (const map of this.#spec.maps) add(map.name, map, mapLoad(map, typed, env));
+    for (const map of this.#spec.maps) add(map.name, map, mapLoad(map, this.btf?.btf ?? null, env));
     for (const { section, content } of this.#spec.data) {
       if (content.length === 0) continue;
       if (dataSectionKind(section) === "arena") {

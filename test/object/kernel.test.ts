@@ -8,6 +8,7 @@ import type { Btf } from "../../src/btf/types.js";
 import { AttachType, MapFlag, MapType, ProgFlag, ProgType } from "../../src/kernel/uapi.js";
 import { functionSpec, mapSpec, objectSpec } from "../../src/model/make.js";
 import type { ExternSpec, FunctionSpec, ObjectSpec, Ref } from "../../src/model/spec.js";
+import { kernelTakesTypes } from "../../src/object/map-types.js";
 import type { ModuleTypes, ResolveOptions } from "../../src/object/options.js";
 import { resolveObject } from "../../src/object/resolve.js";
 import { structOpsValue } from "../../src/object/struct-ops.js";
@@ -415,5 +416,35 @@ t.test("types that the kernel refuses", (t) => {
   const untyped = one(spec, { btfFault: () => "why" });
   t.same([untyped.load.btf, untyped.load.funcInfo, untyped.btf, untyped.btfFault], [null, null, null, "why"]);
   t.match(untyped.load.maps, [{ btf: null, btfKeyTypeId: 0, btfValueTypeId: 0 }]);
+  t.end();
+});
+
+t.test("types of keys and values that the kernel does not take", (t) => {
+  const btf = new BtfBuilder();
+  const int = btf.int("int");
+  const long = btf.int("unsigned long long");
+  const color = btf.enum("color", [{ name: "RED", value: 0 }]);
+  const prefix = btf.struct("prefix", [{ name: "length", type: int }]);
+  const place = btf.struct("place", [
+    { name: "cgroup", type: long },
+    { name: "type", type: int },
+  ]);
+  const types = btf.build();
+  const takes = (type: number, keyTypeId: number, keySize: number, valueTypeId = int, valueSize = 4) =>
+    kernelTakesTypes(types, mapSpec({ name: "m", type, keyTypeId, keySize, valueTypeId, valueSize }));
+  t.ok(takes(MapType.ARRAY, int, 4));
+  t.notOk(takes(MapType.ARRAY, color, 4), "an enum is no int");
+  t.ok(takes(MapType.HASH, color, 4));
+  t.ok(takes(MapType.LPM_TRIE, prefix, 4));
+  t.notOk(takes(MapType.LPM_TRIE, long, 8));
+  t.ok(takes(MapType.CGROUP_STORAGE, place, 16));
+  t.ok(takes(MapType.CGROUP_STORAGE, long, 8));
+  t.notOk(takes(MapType.CGROUP_STORAGE, prefix, 16));
+  t.notOk(takes(MapType.CGROUP_STORAGE, int, 4));
+  t.notOk(takes(MapType.QUEUE, 0, 0));
+  t.ok(takes(MapType.BLOOM_FILTER, 0, 0));
+  t.notOk(takes(MapType.RINGBUF, 0, 0));
+  t.notOk(takes(MapType.HASH, int, 4, int, 8), "the user space's other size");
+  t.notOk(takes(MapType.HASH, int, 4, 0));
   t.end();
 });
