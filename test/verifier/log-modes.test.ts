@@ -152,10 +152,12 @@ t.test("statistics are added at level 4", needsMirroredKernel(), (t) => {
   for (const { name, load } of programs.filter((_, i) => i % 7 === 0)) {
     using prober = new LogProber(load);
     for (const level of [STATS, STATS | LEVEL1, STATS | LEVEL2, STATS | FIXED]) {
-      const { bytes } = prober.probe(level, 1 << 19);
+      const { bytes } = prober.probe(level, LARGE);
+      // Where a log is cut depends on the digits of the time.
+      if (bytes.indexOf(0) === LARGE - 1) continue;
       const kernel = decodeUtf8(bytes.subarray(0, bytes.indexOf(0)));
       const pairs = addressPairs(kernel, ask(load, level).log);
-      const ours = pairs.reduce((log, [theirs, mine]) => log.replaceAll(mine, theirs), ask(load, level, 1 << 19).log);
+      const ours = pairs.reduce((log, [theirs, mine]) => log.replaceAll(mine, theirs), ask(load, level, LARGE).log);
       t.equal(masked(ours), masked(kernel), `${name} at level ${level}`);
     }
   }
