@@ -11,7 +11,7 @@ import { release } from "node:os";
 import { fileURLToPath } from "node:url";
 import { loadCases } from "../test/fixtures/btf-load/cases.js";
 import { type BtfCase, btfCase } from "../test/support/fuzz-btf/cases.js";
-import { BtfKernel } from "../test/support/fuzz-btf/compare.js";
+import { BtfKernel, latin1 } from "../test/support/fuzz-btf/compare.js";
 import { RANDOM_CASES, RANDOM_SEED, type RecordedBtf } from "../test/support/fuzz-btf/recorded.js";
 
 const path = fileURLToPath(new URL("../test/fixtures/btf-load/recorded.jsonl", import.meta.url));
@@ -29,7 +29,7 @@ function record(id: string, input: BtfCase): RecordedBtf {
     logSize,
     errno,
     logTrueSize,
-    log,
+    log: latin1(log),
   };
 }
 

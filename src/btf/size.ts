@@ -90,7 +90,12 @@ export function sizeOf(btf: Btf, id: number): number {
  * natural alignment forbids is packed: 1.
  * @throws InputError as {@link sizeOf} does.
  */
-export function alignOf(btf: Btf, id: number, depth = 0): number {
+export function alignOf(btf: Btf, id: number): number {
+  return alignBelow(btf, id, 0, new Map());
+}
+
+/** @param known Of structs that were seen: one may be a member of very many others. */
+function alignBelow(btf: Btf, id: number, depth: number, known: Map<number, number>): number {
   if (depth > MAX_RESOLVE_DEPTH) throw new InputError(`BTF type id ${id}: nested deeper than ${MAX_RESOLVE_DEPTH}`);
   const type = resolveType(btf, id);
   switch (type.kind) {
@@ -104,20 +109,35 @@ export function alignOf(btf: Btf, id: number, depth = 0): number {
       return PTR_SIZE;
     case "array":
     case "var":
-      return alignOf(btf, type.type, depth + 1);
+      return alignBelow(btf, type.type, depth + 1, known);
     case "struct":
     case "union": {
-      let align = 1;
-      for (const member of type.members) {
-        const want = alignOf(btf, member.type, depth + 1);
-        if (member.bitSize === 0 && member.bitOffset % (want * 8) !== 0) return 1;
-        align = Math.max(align, want);
+      const struct = resolveId(btf, id);
+      let align = known.get(struct);
+      if (align === undefined) {
+        align = alignOfStruct(btf, type, depth, known);
+        known.set(struct, align);
       }
-      return type.size % align === 0 ? align : 1;
+      return align;
     }
     default:
       throw new InputError(`BTF type id ${id} has no alignment (${type.kind})`);
   }
+}
+
+function alignOfStruct(
+  btf: Btf,
+  type: BtfType & { readonly kind: "struct" | "union" },
+  depth: number,
+  known: Map<number, number>,
+): number {
+  let align = 1;
+  for (const member of type.members) {
+    const want = alignBelow(btf, member.type, depth + 1, known);
+    if (member.bitSize === 0 && member.bitOffset % (want * 8) !== 0) return 1;
+    align = Math.max(align, want);
+  }
+  return type.size % align === 0 ? align : 1;
 }
 
 /** A member found by name, its place counted from the outermost struct. */
@@ -132,20 +152,28 @@ export interface FoundMember {
  * Gives undefined when there is none.
  * @throws InputError when the type is no struct or union.
  */
-export function findMember(btf: Btf, id: number, name: string, depth = 0): FoundMember | undefined {
+export function findMember(btf: Btf, id: number, name: string): FoundMember | undefined {
+  return findBelow(btf, id, name, 0, new Set());
+}
+
+/** @param searched Structs without such a member: one may be in very many others. */
+function findBelow(btf: Btf, id: number, name: string, depth: number, searched: Set<number>): FoundMember | undefined {
   const type = resolveType(btf, id);
   if (type.kind !== "struct" && type.kind !== "union") {
     throw new InputError(`BTF type id ${id} is no struct or union but ${type.kind}`);
   }
   if (depth > MAX_RESOLVE_DEPTH) throw new InputError(`BTF type id ${id}: nested deeper than ${MAX_RESOLVE_DEPTH}`);
+  const struct = resolveId(btf, id);
+  if (searched.has(struct)) return undefined;
   for (const member of type.members) {
     if (member.name === name) return { member, bitOffset: member.bitOffset };
     if (member.name !== "") continue;
     const inner = resolveType(btf, member.type);
     if (inner.kind !== "struct" && inner.kind !== "union") continue;
-    const found = findMember(btf, member.type, name, depth + 1);
+    const found = findBelow(btf, member.type, name, depth + 1, searched);
     if (found !== undefined) return { member: found.member, bitOffset: member.bitOffset + found.bitOffset };
   }
+  searched.add(struct);
   return undefined;
 }
 

@@ -70,6 +70,7 @@ export class FieldFinder {
   private readonly known = new Map<number, Known>();
   /** How deep the walk came below the struct at hand. */
   private height = 0;
+  private readonly facts = new Map<number, FieldFacts | null>();
   private tags: Map<number, number[]> | null = null;
   private structs: Map<string, number> | null = null;
 
@@ -188,17 +189,18 @@ export class FieldFinder {
 
   /** What a field of this type may be; null when the fields in a struct are to be looked at. Mirrors btf_get_field_type(). */
   private factsOf(type: number, seen: Set<BtfFieldKind>): FieldFacts | null {
-    const { btf } = this;
-    const name = btf.nameOff(type);
-    for (const [wanted, facts] of BY_NAME) {
-      if (!btf.textIs(name, wanted)) continue;
-      if (facts.unique) {
-        if (seen.has(facts.kind)) throw new RefusedFields(Errno.E2BIG, `more than one ${wanted}`);
-        seen.add(facts.kind);
-      }
-      return facts;
+    let facts = this.facts.get(type);
+    if (facts === undefined) {
+      const name = this.btf.nameOff(type);
+      const named = BY_NAME.find(([wanted]) => this.btf.textIs(name, wanted));
+      facts = named?.[1] ?? (this.btf.kind(type) === BTF_KIND.struct ? null : POINTER_FIELD);
+      this.facts.set(type, facts);
     }
-    return btf.kind(type) === BTF_KIND.struct ? null : POINTER_FIELD;
+    if (facts?.unique === true) {
+      if (seen.has(facts.kind)) throw new RefusedFields(Errno.E2BIG, "more than one lock of a kind");
+      seen.add(facts.kind);
+    }
+    return facts;
   }
 
   /** Mirrors btf_find_struct() and btf_find_graph_root(). */
