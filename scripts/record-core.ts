@@ -54,7 +54,8 @@ for (const source of sources.filter((name) => name.endsWith(".bpf.c"))) {
     targets.push(target.replace(/target\.c$/, "btf"));
     writeFileSync(join(dir, targets.at(-1)!), types.content);
   }
-  const programs = readCoreObject(bytesOf(join(dir, object)))!.functions.map((func) => func.name);
+  const { functions } = readCoreObject(bytesOf(join(dir, object)))!;
+  const programs = functions.filter(({ section }) => section !== ".text").map((func) => func.name);
   for (const target of targets) for (const program of programs) questions.push({ object, target, program });
 }
 

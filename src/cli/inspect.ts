@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import {
+  type CorePatch,
   CoreRelocator,
   type CoreReloResult,
   coreReloKindName,
@@ -30,6 +31,7 @@ interface CoreFacts {
   readonly local: string;
   /** What that is in the types given; null when they have nothing of the kind, absent without types. */
   readonly target?: string | null;
+  /** What the instruction holds then. */
   readonly value?: string;
 }
 
@@ -145,13 +147,14 @@ class CoreReader {
           );
   }
 
-  facts(relo: CoreReloSpec): CoreFacts {
+  facts(func: FunctionSpec, relo: CoreReloSpec): CoreFacts {
     const { insn } = relo;
     let local = `<${coreReloKindName(relo.kind)}> [${relo.typeId}] + ${relo.access}`;
     try {
       if (this.#local !== null) local = formatSpec(parseSpec(this.#local, relo));
       if (this.#relocator === null) return { insn, local };
-      return { insn, local, ...outcome(this.#relocator.resolve(relo)) };
+      const { results } = this.#relocator.relocate({ ...func, core: [relo] });
+      return { insn, local, ...outcome(results[0]!) };
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       return { insn, local, value: `refused: ${error.message}` };
@@ -159,8 +162,14 @@ class CoreReader {
   }
 }
 
-function outcome({ chosen, value }: Pick<CoreReloResult, "chosen" | "value">): Pick<CoreFacts, "target" | "value"> {
-  return { target: chosen === null ? null : formatSpec(chosen.spec), value: String(value.after ?? "none") };
+function outcome({ chosen, patch }: CoreReloResult): Pick<CoreFacts, "target" | "value"> {
+  return { target: chosen === null ? null : formatSpec(chosen.spec), value: patchWords(patch) };
+}
+
+function patchWords(patch: CorePatch): string {
+  if (patch.kind !== "poison") return `${patch.after}${patch.size === null ? "" : `, ${patch.size.after} bytes wide`}`;
+  const cause = patch.cause === "resized" ? ", for the field has another size" : "";
+  return `an invalid call${cause}`;
 }
 
 function factsOf(spec: ObjectSpec, core: CoreReader): Facts {
@@ -176,7 +185,7 @@ function factsOf(spec: ObjectSpec, core: CoreReader): Facts {
       linkage: func.weak ? `${func.linkage}, weak` : func.linkage,
       insns: func.insns.length,
       refs: refNames(func),
-      core: func.core.map((relo) => core.facts(relo)),
+      core: func.core.map((relo) => core.facts(func, relo)),
     })),
     maps: spec.maps.map((map) => mapFacts(spec, map)),
     data: spec.data.map((data) => dataFacts(spec, data)),

@@ -124,6 +124,11 @@ export class CodeLinker {
     return { insns, maps: patcher.maps, fdArray: patcher.fdArray };
   }
 
+  /** Does the function's CO-RE relocations now. @throws InputError when they cannot be done. */
+  relocate(func: FunctionSpec): void {
+    this.#codeOf(func);
+  }
+
   #codeOf(func: FunctionSpec): Uint8Array {
     let code = this.#code.get(func);
     if (code === undefined) {

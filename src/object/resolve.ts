@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { Insn } from "../asm/insn.js";
-import { CoreRelocator } from "../btf/core/relocate.js";
+import { CoreRelocator, type CoreTarget } from "../btf/core/relocate.js";
 import { coreTypes } from "../btf/core/source.js";
 import { encodeFuncInfo, encodeLineInfo } from "../btf/ext.js";
 import { FUNC_INFO_SIZE, LINE_INFO_SIZE } from "../btf/format.js";
@@ -80,6 +80,7 @@ export interface ResolvedObject {
 export function resolveObject(spec: ObjectSpec, options: ResolveOptions = {}): ResolvedObject {
   checkObject(spec);
   const resolver = new Resolver(spec, options);
+  if (options.keepGoing !== true) resolver.relocateAll();
   const programs: ResolvedProgram[] = [];
   const refused: RefusedProgram[] = [];
   for (const func of spec.functions) {
@@ -188,16 +189,32 @@ class Resolver {
     return (func) => {
       if (func.core.length === 0) return func.insns;
       if (btf === null) throw new InputError(`function ${func.name}: CO-RE relocations without types`);
-      relocator ??= new CoreRelocator(btf, this.#coreTarget());
+      relocator ??= new CoreRelocator(btf, this.#coreTarget(), { littleEndian: this.#spec.endianness === "little" });
       return relocator.relocate(func).insns;
     };
   }
 
-  #coreTarget() {
-    const { coreTypes: given, kernelTypes } = this.#options;
+  #coreTarget(): CoreTarget | null {
+    const { coreTypes: given, kernelTypes, modules } = this.#options;
     if (given !== undefined) return { name: "the given types", types: coreTypes(given()) };
     const kernel = kernelTypes?.() ?? null;
-    return kernel === null ? null : { name: "vmlinux", types: coreTypes(kernel) };
+    if (kernel === null) return null;
+    const firstId = kernel.types.length;
+    const moduleTypes = () =>
+      (modules?.() ?? []).map(({ name, btf }) => ({ name, types: coreTypes(btf, { firstId }) }));
+    return { name: "vmlinux", types: coreTypes(kernel), modules: moduleTypes };
+  }
+
+  /**
+   * Relocates every function that libbpf would, in the object's order: one that cannot be relocated ends the
+   * object even when nothing calls it, and which candidates are left for the later ones depends on the earlier.
+   */
+  relocateAll(): void {
+    const { wanted } = this.#options;
+    for (const func of this.#spec.functions) {
+      const loads = wanted === undefined ? !func.section.startsWith("?") : wanted(func.name, func.section);
+      if (func.core.length > 0 && (func.section === SECTION.TEXT || loads)) this.#linker.relocate(func);
+    }
   }
 
   program(main: FunctionSpec): ResolvedProgram {

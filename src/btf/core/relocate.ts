@@ -18,8 +18,8 @@ export interface CoreTarget {
   /** Name in messages, e.g. `vmlinux` or the path of a file. */
   readonly name: string;
   readonly types: CoreTypes;
-  /** Split BTF of the kernel's modules; asked only for what `types` does not have. */
-  readonly modules?: readonly { readonly name: string; readonly types: CoreTypes }[];
+  /** Split BTF of the kernel's modules; wanted only for what `types` does not have. */
+  readonly modules?: () => readonly { readonly name: string; readonly types: CoreTypes }[];
 }
 
 /** A function with relocations. */
@@ -102,7 +102,7 @@ export class CoreRelocator {
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
         const place: ErrorPlace = { section: func.section, insn: relo.insn };
-        const what = `program ${func.name}: CO-RE relocation #${index} ${this.#describe(relo)}`;
+        const what = `function ${func.name}: CO-RE relocation #${index} ${this.#describe(relo)}`;
         throw new InputError(`${what}: ${error.message}`, place, { cause: error });
       }
     });
@@ -195,7 +195,7 @@ export class CoreRelocator {
         .map((id) => ({ target, types, id }));
     const main = from(this.#target.name, this.#target.types);
     if (main.length > 0) return main;
-    return (this.#target.modules ?? []).flatMap((module) => from(module.name, module.types));
+    return (this.#target.modules?.() ?? []).flatMap((module) => from(module.name, module.types));
   }
 }
 
