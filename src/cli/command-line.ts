@@ -2,9 +2,11 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type KernelProfile, kernelProfile, kernelReleases } from "../kernel/profile.js";
+import { btfDumpCommand } from "./btf.js";
 import { build } from "./build.js";
 import { disasm } from "./disasm.js";
 import { inspectCommand } from "./inspect.js";
+import { layoutCommand } from "./layout.js";
 import { loadCommand } from "./load.js";
 import { ExitCode } from "./output.js";
 import { reportError } from "./report.js";
@@ -142,6 +144,35 @@ function commandLine(done: (code: number) => void): Command {
     .option("--opcodes", "with the bytes of each instruction")
     .option("--linum", "with the source lines")
     .action(async (file, options) => done(await disasm(file, options)));
+
+  const btf = program.command("btf").description("show the types (BTF) of kernels, modules and objects");
+  btf
+    .command("dump")
+    .description("print types: raw as bpftool does, as a C header, as TypeScript declarations")
+    .argument("[file]", "raw BTF, or an ELF file with a section .BTF (default: the running kernel's types)")
+    .addOption(new Option("--format <format>", "what to print").choices(["raw", "c", "ts"]).default("raw"))
+    .option("--root <type>", "only this type, a name or an id, and what it needs; may be repeated", several)
+    .option("--base <file>", "the types that the file's continue (default for /sys/kernel/btf/MODULE: vmlinux)")
+    .option("--unsorted", "C definitions in the order of their ids, not by name")
+    .action((file, options) => done(btfDumpCommand(file, options)));
+
+  program
+    .command("layout")
+    .description("print how structs lie in memory: offsets, sizes, holes, cache lines")
+    .argument("[name...]", "structs, unions or typedefs (default: all with a name)")
+    .option("--btf <file>", "raw BTF, or an ELF file with a section .BTF (default: the running kernel's types)")
+    .option("--base <file>", "the types that the file's continue")
+    .addOption(
+      new Option("--sort <key>", "order of several; without names a list of name, size and number of holes").choices([
+        "size",
+        "name",
+        "holes",
+      ]),
+    )
+    .option("--contains <name>", "only structs that hold this one; without names a list")
+    .option("--expand", "write out the structs that are members")
+    .option("--json", "one JSON object per struct")
+    .action((names, options) => done(layoutCommand(names, options)));
 
   return program;
 }

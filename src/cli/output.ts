@@ -21,19 +21,23 @@ export const ExitCode = {
 /** Characters gathered before they are written. */
 const PART_SIZE = 1 << 16;
 
-/** Writes everything, also when a pipe is non-blocking and full; a reader that left is no error. */
-function writeAll(fd: number, text: string): void {
+/**
+ * Writes everything, also when a pipe is non-blocking and full; a reader that left is no error.
+ * @returns whether anybody still reads.
+ */
+function writeAll(fd: number, text: string): boolean {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      if (code === "EPIPE") return;
+      if (code === "EPIPE") return false;
       if (code !== "EAGAIN") throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
+  return true;
 }
 
 /** One line of result on standard output. */
@@ -51,6 +55,18 @@ export function printParts(parts: Iterable<string>): void {
     text = "";
   }
   writeAll(1, `${text}\n`);
+}
+
+/** Text that is made piece by piece, with its line ends; ends early when nobody reads any more. */
+export function printPieces(pieces: Iterable<string>): void {
+  let text = "";
+  for (const piece of pieces) {
+    text += piece;
+    if (text.length < PART_SIZE) continue;
+    if (!writeAll(1, text)) return;
+    text = "";
+  }
+  if (text !== "") writeAll(1, text);
 }
 
 /** One line about the work on standard error. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+export * from "./find-section.js";
 export * from "./format.js";
 export * from "./limits.js";
 export * from "./map-def.js";

@@ -3,11 +3,14 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import t from "tap";
-import { type Btf, type BtfType, dumpC, dumpRaw, openBtf, writeBtf } from "../../src/btf/index.js";
+import { type Btf, type BtfType, dumpC, dumpRaw, dumpTs, openBtf, writeBtf } from "../../src/btf/index.js";
 import { readElf } from "../../src/elf/read-elf.js";
 import { InputError } from "../../src/util/errors.js";
 import { run, runQuietly, scratchDir, whyNoTool } from "../support/tools.js";
 import { allKinds } from "./all-kinds.js";
+
+// TypeScript's compiler takes its time over a kernel's types.
+t.setTimeout(240_000);
 
 const VMLINUX = "/sys/kernel/btf/vmlinux";
 const whyNoVmlinux = existsSync(VMLINUX) ? false : "skipped: no vmlinux BTF";
@@ -165,5 +168,87 @@ t.test("what C cannot say is refused in bounded time", (t) => {
   }
   t.throws(() => text(dumpC(withTypes(...tags, { kind: "typedef", name: "f", type: 61 }))), /beyond reason/);
   t.ok(performance.now() - start < 5000);
+  t.end();
+});
+
+/** The messages of TypeScript's compiler about a file beside the declarations. */
+function typeCheck(declarations: string, use: string): string {
+  const folder = scratchDir();
+  writeFileSync(join(folder, "types.d.ts"), declarations);
+  writeFileSync(join(folder, "use.ts"), use);
+  const tsc = fileURLToPath(new URL("../../node_modules/typescript/bin/tsc", import.meta.url));
+  const options = [
+    "--ignoreConfig",
+    "--noEmit",
+    "--strict",
+    "--target",
+    "es2022",
+    "--module",
+    "nodenext",
+    "--pretty",
+    "false",
+  ];
+  return run("node", tsc, ...options, join(folder, "use.ts")).stdout;
+}
+
+t.test("TypeScript takes the declarations", { skip: whyNoTool("clang-19") }, (t) => {
+  const btf = openBtf(compile(shapes).btf);
+  const declarations = text(dumpTs(btf));
+  const use = `
+    import type { CArray, CPtr, bits, chain, either, node, numbers, tree, Types } from "./types.js";
+    declare const t: tree, n: node, e: either, b: bits, c: chain, i: numbers;
+    export const next: CPtr<node> = n.next;
+    export const depth: 4 = t.stack.length;
+    export const low: number = e.low, high: number = e.high, word: bigint = e.word;
+    export const on: boolean = b.on, d: bigint = b.d, color: number = b.color;
+    export const far: bigint = i.w, big: bigint = i.big, real: number = i.f;
+    export const calls: CArray<unknown, 2> = c.calls;
+    export const same: Types["struct node"] = n;
+    export const other: Types["struct tree"]["root"] = n;
+  `;
+  t.equal(typeCheck(declarations, use), "");
+  const wrong = `import type { either, tree } from "./types.js";
+    declare const e: either, t: tree;
+    export const word: number = e.word;
+    export const depth: 5 = t.stack.length;
+    export const none = t.none;
+  `;
+  t.strictSame(typeCheck(declarations, wrong).match(/error TS\d+/g), ["error TS2322", "error TS2322", "error TS2339"]);
+  t.match(declarations, /export interface node___2 \{\n {2}readonly same_name: int;/);
+  t.notMatch(declarations, /offset/);
+  const some = text(dumpTs(btf, { roots: btf.idsByName("point_t") }));
+  t.strictSame(some.match(/^export (interface|type) [a-z]\w*/gm), ["export type int", "export interface point_t"]);
+  t.end();
+});
+
+t.test("TypeScript takes the kernel's declarations", { skip: whyNoVmlinux }, (t) => {
+  const btf = openBtf(readFileSync(VMLINUX));
+  const use = `import type { CPtr, task_struct, Types } from "./types.js";
+    declare const task: task_struct;
+    export const pid: number = task.pid, comm: 16 = task.comm.length;
+    export const mm: CPtr<Types["struct mm_struct"]> = task.mm;
+  `;
+  t.equal(typeCheck(text(dumpTs(btf)), use), "");
+  t.end();
+});
+
+t.test("names that TypeScript has for itself", (t) => {
+  const members = ["class", "any", "0"].map((name) => ({ name, type: 1, bitOffset: 0, bitSize: 0 }));
+  const params = ["new", "", "this", "x", "x"].map((name) => ({ name, type: 1 }));
+  const btf = withTypes(
+    int,
+    { kind: "struct", name: "symbol", size: 4, members },
+    { kind: "typedef", name: "string", type: 2 },
+    { kind: "funcProto", returnType: 0, params: [...params, { name: "", type: 0 }] },
+    { kind: "typedef", name: "symbol", type: 4 },
+    { kind: "fwd", name: "CPtr", isUnion: false },
+  );
+  const declarations = text(dumpTs(btf));
+  t.match(declarations, /export interface symbol_ \{\n {2}readonly class: int;/);
+  t.match(declarations, /new_: int, arg1: int, this_: int, x: int, arg4: int, \.\.\.rest: unknown\[\]/);
+  const use = `import type { Types } from "./types.js"; export type T = Types["struct symbol"]["0"];`;
+  t.equal(typeCheck(declarations, use), "");
+  const nested = withTypes({ kind: "ptr", type: 2 }, { kind: "ptr", type: 1 }, { kind: "typedef", name: "t", type: 1 });
+  t.throws(() => text(dumpTs(nested)), InputError);
   t.end();
 });
