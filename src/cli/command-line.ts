@@ -7,6 +7,7 @@ import { build } from "./build.js";
 import { disasm } from "./disasm.js";
 import { inspectCommand } from "./inspect.js";
 import { layoutCommand } from "./layout.js";
+import { linkCommand } from "./link.js";
 import { loadCommand } from "./load.js";
 import { ExitCode } from "./output.js";
 import { reportError } from "./report.js";
@@ -74,6 +75,13 @@ function commandLine(done: (code: number) => void): Command {
     .argument("<file>", "program (.ts)")
     .option("-o, --output <file>", "object to write (default: the program's name with .o, in this directory)")
     .action(async (file, options) => done(await build(file, options)));
+
+  program
+    .command("link")
+    .description("link objects into one")
+    .argument("<files...>", "objects (.o) or programs (.ts); of definitions that are weak the first one counts")
+    .requiredOption("-o, --output <file>", "object to write")
+    .action(async (files, options) => done(await linkCommand(files, options)));
 
   program
     .command("verify")

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { BuildOptions } from "../dsl/index.js";
 import { readObject } from "../elf/read-object.js";
+import { writeObject } from "../elf/write-object.js";
 import type { TracepointFormat } from "../kernel/tracepoints.js";
 import { tracepointFormat } from "../link/tracefs.js";
 import type { ObjectSpec } from "../model/spec.js";
@@ -54,16 +55,19 @@ async function readSource(path: string): Promise<Input> {
   return { spec: decl.build({ sources: source.positions, tracepoints: runningFormat }), source };
 }
 
-function readObjectFile(path: string): Input {
-  let bytes: Uint8Array;
+function readBytes(path: string): Uint8Array {
   try {
-    bytes = readFileSync(path);
+    return readFileSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") throw new InputError("no such file", { file: path });
     if (code === "EISDIR") throw new InputError("is a directory, expected an object file", { file: path });
     throw error;
   }
+}
+
+function readObjectFile(path: string): Input {
+  const bytes = readBytes(path);
   try {
     return { spec: readObject(bytes, { name: stemOf(path) }), source: undefined };
   } catch (error) {
@@ -80,4 +84,12 @@ function readObjectFile(path: string): Input {
  */
 export async function readInput(path: string): Promise<Input> {
   return isSource(path) ? readSource(path) : readObjectFile(path);
+}
+
+/**
+ * The bytes of an object file, or of the one that a TypeScript program makes.
+ * @throws InputError when it cannot be read or built.
+ */
+export async function readObjectBytes(path: string): Promise<Uint8Array> {
+  return isSource(path) ? writeObject((await readSource(path)).spec) : readBytes(path);
 }

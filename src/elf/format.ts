@@ -41,6 +41,8 @@ export const SHT = {
   REL: 9,
   /** Section indices of symbols for which st_shndx is too narrow. */
   SYMTAB_SHNDX: 18,
+  /** Symbols whose addresses matter; says nothing to a loader. */
+  LLVM_ADDRSIG: 0x6fff4c03,
 } as const;
 
 /** Section flags. */

@@ -2,6 +2,7 @@
 export * from "./find-section.js";
 export * from "./format.js";
 export * from "./limits.js";
+export * from "./link/link-objects.js";
 export * from "./map-def.js";
 export * from "./object-btf.js";
 export * from "./object-layout.js";

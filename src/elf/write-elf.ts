@@ -32,6 +32,8 @@ export interface SectionDesc {
   readonly align: number;
   /** Content, or the number of bytes that SHT_NOBITS stands for. */
   readonly content: Uint8Array | number;
+  /** Bytes of an entry, of sections that are tables; default 0. */
+  readonly entsize?: number;
 }
 
 /** A symbol to be written. */
@@ -110,7 +112,12 @@ export class ElfWriter {
    * them stand then.
    */
   finish(): Uint8Array {
-    const headers: SectionHeader[] = this.#sections.map((desc) => ({ desc, link: 0, info: 0, entsize: 0 }));
+    const headers: SectionHeader[] = this.#sections.map((desc) => ({
+      desc,
+      link: 0,
+      info: 0,
+      entsize: desc.entsize ?? 0,
+    }));
     const symtabIndex = 1 + headers.length + this.#relocations.size;
     const isWide = this.#symbols.some((symbol) => this.#isWide(symbol.section));
     const strtabIndex = symtabIndex + (isWide ? 2 : 1);

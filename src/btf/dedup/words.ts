@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
 import { type BtfSections, HOST_LITTLE_ENDIAN, readSections, typeOffsets } from "../blob.js";
-import { BTF_HEADER_SIZE, BTF_MAGIC, BTF_VERSION } from "../format.js";
+import { BTF_HEADER_SIZE, BTF_KIND, BTF_MAGIC, BTF_MAX_VLEN, BTF_VERSION } from "../format.js";
 import { HEAD_WORDS, INFO, KIND_LAYOUTS, kindOf, NAME, SIZE_OR_TYPE, vlenOf } from "./layout.js";
 import { StringPool } from "./string-pool.js";
 
@@ -15,6 +15,7 @@ interface Origin {
   readonly firstString: number;
   /** The strings are those of the pool, at the same offsets. */
   readonly verbatim?: boolean;
+  readonly standIns?: ReadonlyMap<number, number> | undefined;
 }
 
 /** A larger array with the same beginning. */
@@ -89,11 +90,13 @@ export class BtfWords {
 
   /**
    * Adds all types of a .BTF section that stands by itself.
+   * @param standIns types that are not wanted, by their ids in the section: what stands for each here, 0 for nothing.
+   * They take ids all the same, but are left without names and references until {@link compact} removes them.
    * @returns id of the first one.
    * @throws InputError for anything malformed; what this holds is then unfit for use.
    */
-  append(bytes: Uint8Array): number {
-    return this.#append(readSections(bytes), { firstId: 1, firstString: 0 });
+  append(bytes: Uint8Array, standIns?: ReadonlyMap<number, number>): number {
+    return this.#append(readSections(bytes), { firstId: 1, firstString: 0, standIns });
   }
 
   /** {@link append} for a section that was split from this one's base. */
@@ -104,15 +107,23 @@ export class BtfWords {
   #append(sections: BtfSections, origin: Origin): number {
     const first = this.#count;
     this.#addWords(sections.words, typeOffsets(sections, origin.firstId));
+    const { standIns } = origin;
     const shift = first - origin.firstId;
     const last = this.#count - shift;
     const rename = this.#renamer(sections.strings, origin);
     const renumber = (id: number): number => {
       if (id >= last) throw new InputError(`refers to type id ${id}, but the last one is ${last - 1}`);
-      return id < origin.firstId ? id : id + shift;
+      const standIn = standIns?.get(id);
+      if (standIn === 0) throw new InputError(`refers to type id ${id}, which is left out`);
+      return standIn ?? (id < origin.firstId ? id : id + shift);
     };
     for (let id = first; id < this.#count; id++) {
       try {
+        if (standIns?.has(id - shift)) {
+          this.mapNames(id, () => 0);
+          this.mapRefs(id, () => 0);
+          continue;
+        }
         this.mapNames(id, rename);
         this.mapRefs(id, renumber);
       } catch (error) {
@@ -213,6 +224,18 @@ export class BtfWords {
     starts[next] = to;
     this.#count = next;
     return ids;
+  }
+
+  /**
+   * Adds a BTF_KIND_DATASEC and gives its id.
+   * @param vars type, offset and size of each variable, one after the other.
+   */
+  addDatasec(name: string, size: number, vars: readonly number[]): number {
+    const vlen = vars.length / 3;
+    if (vlen > BTF_MAX_VLEN) throw new InputError(`BTF: section ${name} has more than ${BTF_MAX_VLEN} variables`);
+    const head = [this.strings.addText(name), ((BTF_KIND.datasec << 24) | vlen) >>> 0, size];
+    this.#addWords(Uint32Array.from([...head, ...vars]), Uint32Array.of(0));
+    return this.#count - 1;
   }
 
   /** The own types as a .BTF section. */
