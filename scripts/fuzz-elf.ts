@@ -6,9 +6,9 @@
  *
  *   npm run fuzz:elf -- [--count N] [--minutes M] [--seed S] [--jobs J] [OBJECT | DIRECTORY]...
  *
- * The files are the programs of examples/, what clang makes of bench/*.bpf.c where it is installed, and objects of up
- * to 64 KiB that the arguments name. The same seed and files give the same cases. Faults are written below /tmp.
- * Exit code 1 when there are any.
+ * The files are the programs of examples/, an object with one of everything in either byte order, what clang makes of
+ * bench/*.bpf.c where it is installed, and objects of up to 64 KiB that the arguments name. The same seed and files give
+ * the same cases. Faults are written below /tmp. Exit code 1 when there are any.
  */
 import { fork } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
@@ -19,6 +19,7 @@ import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { readInput } from "../src/cli/input.js";
 import { writeObject } from "../src/elf/write-object.js";
+import { fullObject } from "../test/elf/full-object.js";
 import { addRawTally, emptyRawTally, type RawTally } from "../test/support/fuzz/raw.js";
 import { ELF_BLOCK, runElfBlock } from "../test/support/fuzz-elf/run.js";
 import { run, whyNoTool } from "../test/support/tools.js";
@@ -65,6 +66,7 @@ async function gatherSeeds(directory: string, named: readonly string[]): Promise
   for (const name of readdirSync(join(root, "examples")).sort()) {
     if (name.endsWith(".ts")) add(writeObject((await readInput(join(root, "examples", name))).spec));
   }
+  for (const endianness of ["little", "big"] as const) add(writeObject(fullObject(endianness)));
   if (whyNoTool("clang-19") === undefined) {
     const object = join(directory, "clang.tmp");
     for (const name of readdirSync(join(root, "bench")).filter((file) => file.endsWith(".bpf.c"))) {

@@ -101,7 +101,7 @@ function spaceOf(btf: Btf, map: MapSpec, varId: number): Omit<MapPlace, "offset"
   const struct = resolveType(btf, variableType(btf, varId));
   if (struct.kind !== "struct") throw new InputError(`BTF type id ${varId} defines a map but is no struct`);
   const last = struct.members.at(-1);
-  const valuesOffset = last?.name === "values" ? last.bitOffset / 8 : struct.size;
+  const valuesOffset = last?.name === "values" ? Math.floor(last.bitOffset / 8) : struct.size;
   const slots = (map.initial.at(-1)?.index ?? -1) + 1;
   return { size: Math.max(struct.size, valuesOffset + slots * POINTER_SIZE), valuesOffset };
 }

@@ -116,7 +116,7 @@ function readInitial(
 function slotOf(types: ObjectTypes, { spec, info }: PlacedMap, offset: number): number {
   const definition = resolveType(types, sizelessVar(types, info.type));
   const last = definition.kind === "struct" ? definition.members.at(-1) : undefined;
-  const start = info.offset + (last?.bitOffset ?? 0) / 8;
+  const start = info.offset + Math.floor((last?.bitOffset ?? 0) / 8);
   if (last?.name !== "values" || offset < start || (offset - start) % POINTER_SIZE !== 0) {
     throw new InputError(`map ${spec.name}: relocation at offset ${offset} is not on an element of values`, PLACE);
   }

@@ -350,8 +350,8 @@ class ObjectWriter {
       ref.size === 8
         ? Number(view.getBigInt64(ref.offset, this.#littleEndian))
         : view.getInt32(ref.offset, this.#littleEndian);
-    // There may be two ways to say the same address: the one for which the content can stay goes first.
-    const ways = this.#addressesOf(ref);
+    // There may be several ways to say the same address: one for which the content can stay goes first.
+    const ways = this.#addressesOf(ref, standing);
     const { symbol, addend } = ways.find((way) => way.addend === standing) ?? ways[0]!;
     if (addend !== standing && ref.kind !== "extern") {
       if (ref.size === 8) view.setBigInt64(ref.offset, BigInt(addend), this.#littleEndian);
@@ -361,11 +361,14 @@ class ObjectWriter {
     this.#elf.relocation(this.#dataSections.get(data.section)!, ref.offset, symbol, type);
   }
 
-  #addressesOf(ref: DataRef): { readonly symbol: SymbolDesc; readonly addend: number }[] {
+  #addressesOf(ref: DataRef, standing: number): { readonly symbol: SymbolDesc; readonly addend: number }[] {
     switch (ref.kind) {
       case "data": {
         const section = this.#elf.sectionSymbol(this.#dataSections.get(ref.section)!);
-        return [this.#dataSymbol(ref.section, ref.target), { symbol: section, addend: ref.target }];
+        const ways = [this.#dataSymbol(ref.section, ref.target), { symbol: section, addend: ref.target }];
+        // A place inside of a variable, or beside it.
+        const variable = this.#variables.get(`${ref.section}+${ref.target - standing}`);
+        return variable === undefined ? ways : [...ways, { symbol: variable, addend: standing }];
       }
       case "func": {
         const { func, symbol, section, offset } = this.#functions.get(ref.func)!;

@@ -7,6 +7,7 @@ import { readElf } from "../../src/elf/read-elf.js";
 import { readObject } from "../../src/elf/read-object.js";
 import { writeObject } from "../../src/elf/write-object.js";
 import { InputError } from "../../src/util/errors.js";
+import { fullObject } from "./full-object.js";
 import { sampleObject } from "./sample.js";
 
 /** A section header by hand. */
@@ -184,14 +185,28 @@ t.test("every truncation is refused", (t) => {
 });
 
 t.test("mutated objects are read or refused, nothing else", (t) => {
-  const object = writeObject(sampleObject());
-  const { sections } = readElf(object);
+  for (const [name, object] of [
+    ["a plain object", writeObject(sampleObject())],
+    ["one that says everything", writeObject(fullObject("little"))],
+    ["the same, big-endian", writeObject(fullObject("big"))],
+  ] as const) {
+    const seen = mutate(object);
+    t.ok(seen.read > 50 && seen.refused > 50, `${name}: ${JSON.stringify(seen)}`);
+  }
+  t.end();
+});
+
+/** Puts odd words into an object's tables, and counts what becomes of it. */
+function mutate(object: Uint8Array): Record<"read" | "refused", number> {
+  const { sections, littleEndian } = readElf(object);
   const offsetOf = (name: string) => sections.find((section) => section.name === name)!.content.byteOffset;
+  const tables = sections.find(({ type }) => type === 9)!.content.byteOffset;
   const regions = [
     [0, 64],
     [offsetOf(".BTF"), sections.find((section) => section.name === ".BTF")!.size],
     [offsetOf(".BTF.ext"), sections.find((section) => section.name === ".BTF.ext")!.size],
-    [offsetOf(".rel.text"), object.length - offsetOf(".rel.text")],
+    // Relocations, symbols, names and the section table.
+    [tables, object.length - tables],
     [0, object.length],
   ] as const;
   const word = fc.oneof(
@@ -214,17 +229,16 @@ t.test("mutated objects are read or refused, nothing else", (t) => {
         const [start, size] = regions[region]!;
         const offset = Math.min(bytes.length - width, start + Math.floor((at % size) / width) * width);
         if (width === 1) view.setUint8(offset, value);
-        else if (width === 2) view.setUint16(offset, value, true);
-        else if (width === 4) view.setUint32(offset, value, true);
-        else view.setBigUint64(offset, BigInt(value), true);
+        else if (width === 2) view.setUint16(offset, value, littleEndian);
+        else if (width === 4) view.setUint32(offset, value, littleEndian);
+        else view.setBigUint64(offset, BigInt(value), littleEndian);
       }
       seen[verdict(bytes)]++;
     }),
     { numRuns: 2000, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: true },
   );
-  t.ok(seen.read > 50 && seen.refused > 50, JSON.stringify(seen));
-  t.end();
-});
+  return seen;
+}
 
 t.test("a small file cannot ask for much", (t) => {
   const object = writeObject(sampleObject());

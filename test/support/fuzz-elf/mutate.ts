@@ -40,19 +40,23 @@ interface Part {
   readonly flags: number;
 }
 
+/** Whether the file's identification says so; a spoiled one counts as little-endian. */
+const isLittle = (bytes: Uint8Array): boolean => bytes[5] !== 2;
+
 /** Sections as the headers have them, those that lie in the file. */
 export function partsOf(bytes: Uint8Array): Part[] {
+  const little = isLittle(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const shoff = Number(view.getBigUint64(EHDR.shoff, true));
-  const count = view.getUint16(EHDR.shnum, true);
+  const shoff = Number(view.getBigUint64(EHDR.shoff, little));
+  const count = view.getUint16(EHDR.shnum, little);
   const parts: Part[] = [];
   for (let i = 0; i < count; i++) {
     const at = shoff + i * SHDR_SIZE;
     if (at + SHDR_SIZE > bytes.length) break;
-    const [offset, size] = [24, 32].map((field) => Number(view.getBigUint64(at + field, true))) as [number, number];
-    const type = view.getUint32(at + 4, true);
+    const [offset, size] = [24, 32].map((field) => Number(view.getBigUint64(at + field, little))) as [number, number];
+    const type = view.getUint32(at + 4, little);
     if (size > 0 && offset + size <= bytes.length)
-      parts.push({ offset, size, type, flags: view.getUint32(at + 8, true) });
+      parts.push({ offset, size, type, flags: view.getUint32(at + 8 + (little ? 0 : 4), little) });
   }
   return parts;
 }
@@ -63,7 +67,7 @@ export class Spoiler {
   readonly #seeds: readonly Uint8Array[];
   readonly #parts: readonly (readonly Part[])[];
 
-  /** @param seeds Sound little-endian ELF64 files. */
+  /** @param seeds Sound ELF64 files of either byte order. */
   constructor(rng: Rng, seeds: readonly Uint8Array[]) {
     this.#rng = rng;
     this.#seeds = seeds;
@@ -123,12 +127,14 @@ export class Spoiler {
     if (at < 0 || at + size > bytes.length) return;
     let value = this.#number();
     if (this.#rng.chance(0.4)) value += this.#read(bytes, at, size) - BigInt(this.#rng.below(4));
-    for (let i = 0; i < size; i++) bytes[at + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+    const last = isLittle(bytes) ? 0 : size - 1;
+    for (let i = 0; i < size; i++) bytes[at + i] = Number((value >> BigInt(8 * Math.abs(last - i))) & 0xffn);
   }
 
   #read(bytes: Uint8Array, at: number, size: number): bigint {
     let value = 0n;
-    for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i]!);
+    const last = isLittle(bytes) ? size - 1 : 0;
+    for (let i = 0; i < size; i++) value = (value << 8n) | BigInt(bytes[at + Math.abs(last - i)]!);
     return value;
   }
 
@@ -148,8 +154,9 @@ export class Spoiler {
 
   #shdr(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer);
-    const count = view.getUint16(EHDR.shnum, true);
-    const shoff = Number(view.getBigUint64(EHDR.shoff, true));
+    const little = isLittle(bytes);
+    const count = view.getUint16(EHDR.shnum, little);
+    const shoff = Number(view.getBigUint64(EHDR.shoff, little));
     const [field, size] = this.#rng.pick(SHDR_FIELDS);
     const at = shoff + this.#rng.below(Math.max(1, count)) * SHDR_SIZE + field;
     // Another section's field is a plausible one.
