@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { unlinkSync } from "node:fs";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
+import type { MapSpec } from "../model/spec.js";
+import type { ResolvedStructOps } from "../object/struct-ops.js";
 import { loadBtf } from "../syscall/btf.js";
 import { disposeAll, type Fd } from "../syscall/fd.js";
 import { loadProgram } from "../syscall/program.js";
 import { LoadedObject, type LoadedProgramEntry } from "./loaded-object.js";
-import { createLoadedMap, openPinnedMap } from "./maps.js";
+import { createLoadedMap, createStructOpsMap, fillSlots, mapArena, openPinnedMap } from "./maps.js";
 import { programRequest } from "./patch.js";
 
 /** A program on its way into the kernel. */
@@ -23,6 +25,8 @@ export interface ProgramToLoad {
 export interface NamedMap {
   readonly name: string;
   readonly load: MapLoad;
+  /** Says which maps or programs it holds from the start, by their names in the object. */
+  readonly spec?: Pick<MapSpec, "initial"> | null;
 }
 
 /**
@@ -33,6 +37,8 @@ export interface ObjectToLoad {
   /** Maps to create although no program refers to them. */
   readonly maps: readonly (MapLoad | NamedMap)[];
   readonly programs: readonly ProgramToLoad[];
+  /** Maps whose programs the kernel calls, once they are attached. */
+  readonly structOps?: readonly ResolvedStructOps[];
 }
 
 /** How to load. */
@@ -54,12 +60,16 @@ export function loadObject(object: ObjectToLoad, options: LoadOptions = {}): Loa
   try {
     for (const { load } of maps) loading.map(load);
     for (const { load } of programs) for (const map of load.maps) loading.map(map);
+    loading.fillMaps(maps);
+    const structOps = (object.structOps ?? []).map((ops) => loading.structOps(ops));
     for (const program of programs) loading.program(program);
+    loading.fillPrograms(maps);
     const names = new Map(maps.map(({ name, load }) => [load, name]));
     return new LoadedObject({
       maps: Array.from(loading.maps, ([load, fd]) => ({ name: names.get(load) ?? load.name, load, fd })),
       programs: loading.programs,
-      btfs: loading.btfs.map(({ fd }) => fd),
+      structOps,
+      owned: [...loading.btfs.map(({ fd }) => fd), ...loading.arenas],
     });
   } catch (error) {
     loading.undo();
@@ -72,6 +82,8 @@ class Loading {
   readonly maps = new Map<MapLoad, Fd>();
   readonly programs: LoadedProgramEntry[] = [];
   readonly btfs: { readonly bytes: Uint8Array; readonly fd: Fd }[] = [];
+  readonly arenas: Disposable[] = [];
+  readonly #structOps: Fd[] = [];
   readonly #pinned: string[] = [];
   readonly #toLoad: readonly ProgramToLoad[];
   readonly #options: LoadOptions;
@@ -93,6 +105,37 @@ class Loading {
       if (opened.created) this.#pinned.push(path);
     }
     this.maps.set(map, fd);
+    const arena = mapArena(fd, map);
+    if (arena !== null) this.arenas.push(arena);
+  }
+
+  /** Fills maps of maps. */
+  fillMaps(maps: readonly NamedMap[]): void {
+    const byName = new Map(maps.map(({ name, load }) => [name, this.maps.get(load)!.number]));
+    this.#fill(maps, "map", byName);
+  }
+
+  /** Fills maps of programs; those that are not loaded leave their places empty. */
+  fillPrograms(maps: readonly NamedMap[]): void {
+    this.#fill(maps, "func", new Map(this.programs.map(({ name, fd }) => [name, fd.number])));
+  }
+
+  #fill(maps: readonly NamedMap[], kind: "map" | "func", fds: ReadonlyMap<string, number>): void {
+    for (const { load, spec } of maps) {
+      const slots = (spec?.initial ?? []).flatMap(({ index, kind: what, name }) => {
+        const fd = what === kind ? fds.get(name) : undefined;
+        return fd === undefined ? [] : [{ index, fd }];
+      });
+      if (slots.length > 0) fillSlots(this.maps.get(load)!, slots);
+    }
+  }
+
+  structOps(ops: ResolvedStructOps): { readonly ops: ResolvedStructOps; readonly fd: Fd } {
+    // The kernel wants some BTF besides the id, which is vmlinux'.
+    const btf = this.#toLoad.find(({ load }) => load.btf !== null)?.load.btf;
+    const fd = createStructOpsMap(ops.load, btf ? this.#btf(btf, ops.name) : null);
+    this.#structOps.push(fd);
+    return { ops, fd };
   }
 
   #mapBtf(map: MapLoad): Fd | null {
@@ -120,7 +163,8 @@ class Loading {
   }
 
   undo(): void {
-    disposeAll([...this.btfs.map(({ fd }) => fd), ...this.maps.values(), ...this.programs.map(({ fd }) => fd)]);
+    const fds = [...this.btfs, ...this.programs].map(({ fd }) => fd);
+    disposeAll([...this.arenas, ...fds, ...this.maps.values(), ...this.#structOps]);
     for (const path of this.#pinned) unlinkSync(path);
   }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 import type { Link } from "../link/link.js";
+import { attachStructOps } from "../link/struct-ops.js";
 import type { MapDecl } from "../model/codec.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
+import { type ResolvedStructOps, structOpsValue } from "../object/struct-ops.js";
 import { disposeAll, type Fd } from "../syscall/fd.js";
 import { InputError } from "../util/errors.js";
 import { similarNote } from "../util/similar.js";
@@ -27,6 +29,12 @@ export interface LoadedMapEntry {
   readonly fd: Fd;
 }
 
+/** A struct_ops map in the kernel. */
+export interface LoadedStructOps {
+  readonly ops: ResolvedStructOps;
+  readonly fd: Fd;
+}
+
 /**
  * An object in the kernel: its programs, maps and attachments. Closing it detaches and unloads all
  * that is not pinned, as does the end of the process.
@@ -36,6 +44,7 @@ export class LoadedObject implements Disposable {
   readonly maps: ReadonlyMap<string, LoadedMapEntry>;
   readonly #links: Link[] = [];
   readonly #rings: TypedRing<unknown>[] = [];
+  readonly #structOps: ReadonlyMap<string, LoadedStructOps>;
   readonly #owned: readonly Disposable[];
   #closed = false;
 
@@ -43,11 +52,14 @@ export class LoadedObject implements Disposable {
   constructor(parts: {
     readonly maps: readonly LoadedMapEntry[];
     readonly programs: readonly LoadedProgramEntry[];
-    readonly btfs: readonly Fd[];
+    readonly structOps: readonly LoadedStructOps[];
+    readonly owned: readonly Disposable[];
   }) {
     this.programs = new Map(parts.programs.map((program) => [program.name, program]));
     this.maps = new Map(parts.maps.map((map) => [map.name, map]));
-    this.#owned = [...parts.btfs, ...parts.maps.map(({ fd }) => fd), ...parts.programs.map(({ fd }) => fd)];
+    this.#structOps = new Map(parts.structOps.map((entry) => [entry.ops.name, entry]));
+    const fds = [...parts.maps, ...parts.structOps, ...parts.programs].map(({ fd }) => fd);
+    this.#owned = [...parts.owned, ...fds];
   }
 
   /** Attachments made so far. */
@@ -103,9 +115,33 @@ export class LoadedObject implements Disposable {
     return link;
   }
 
+  /** Names of the structs that the object's programs implement. */
+  get structOps(): readonly string[] {
+    return [...this.#structOps.keys()];
+  }
+
   /**
-   * Attaches all programs whose section says where, or for which `options` says it. When one cannot be
-   * attached, none is.
+   * Has the kernel call the programs that implement a struct, by the name of its variable.
+   * @throws InputError when there is none, or one of its programs is not loaded; SyscallError
+   */
+  attachStructOps(name: string): Link {
+    const link = this.#attachStructOps(name);
+    this.#links.push(link);
+    return link;
+  }
+
+  #attachStructOps(name: string): Link {
+    const entry = this.#structOps.get(name);
+    if (entry === undefined) {
+      throw new InputError(`the object has no struct_ops ${name}${similarNote(name, this.#structOps.keys())}`);
+    }
+    const value = structOpsValue(entry.ops, (func) => this.program(func).fd.number);
+    return attachStructOps(entry.fd, name, value, entry.ops.link);
+  }
+
+  /**
+   * Attaches all programs whose section says where, or for which `options` says it, and all structs that programs
+   * implement. When one cannot be attached, none is.
    * @returns The attachments made.
    */
   attachAll(options: AttachOptions = {}): Link[] {
@@ -114,6 +150,7 @@ export class LoadedObject implements Disposable {
       for (const program of this.programs.values()) {
         if (attachesItself(program.section, options)) made.push(attachProgram(program.fd, program.section, options));
       }
+      for (const name of this.#structOps.keys()) made.push(this.#attachStructOps(name));
     } catch (error) {
       disposeAll(made);
       throw error;

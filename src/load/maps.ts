@@ -7,6 +7,7 @@ import { SyscallError } from "../syscall/errors.js";
 import type { Fd } from "../syscall/fd.js";
 import { mapInfo } from "../syscall/info.js";
 import { createMap, freezeMap, MapAccess, type MapRequest } from "../syscall/map.js";
+import { Mapping, pageSize } from "../syscall/memory.js";
 import { getPinned, pinObject } from "../syscall/pin.js";
 import { InputError } from "../util/errors.js";
 import { possibleCpus } from "./cpus.js";
@@ -23,7 +24,7 @@ const ADDED_FLAGS: Readonly<Record<number, number>> = {
  * @throws SyscallError
  */
 export function createLoadedMap(map: MapLoad, btf: Fd | null): Fd {
-  const inner = map.inner === null ? null : createLoadedMap(map.inner, null);
+  const inner = map.inner === null ? null : createLoadedMap(map.inner, map.inner.btf === null ? null : btf);
   let fd: Fd;
   try {
     fd = createTyped(requestFor(map, inner), map, btf);
@@ -53,6 +54,15 @@ function requestFor(map: MapLoad, innerMap: Fd | null): MapRequest {
   };
 }
 
+/**
+ * Creates the map of a struct that programs implement.
+ * @param btf Some BTF, which libbpf hands over too; the value's type is one of vmlinux' all the same.
+ * @throws SyscallError
+ */
+export function createStructOpsMap(map: MapLoad, btf: Fd | null): Fd {
+  return createMap({ ...requestFor(map, null), btf });
+}
+
 /** Creates the map with its types, or without them where the kernel does not take types for such a map. */
 function createTyped(request: MapRequest, map: MapLoad, btf: Fd | null): Fd {
   if (btf === null || (map.btfKeyTypeId === 0 && map.btfValueTypeId === 0)) return createMap(request);
@@ -65,8 +75,35 @@ function createTyped(request: MapRequest, map: MapLoad, btf: Fd | null): Fd {
   }
 }
 
+/** Bytes of an arena, which is made of pages. */
+function arenaSize(map: MapLoad): number {
+  return map.maxEntries * pageSize();
+}
+
+/**
+ * Gives an arena its address in this process, without which no program that uses it can be loaded, and its content.
+ * Null when the map says the address itself and has no content.
+ * @throws SyscallError
+ */
+export function mapArena(fd: Fd, map: MapLoad): Mapping | null {
+  if (map.type !== MapType.ARENA || (map.extra !== 0n && map.value === null)) return null;
+  const mapping = new Mapping(fd, 0, arenaSize(map), "read-write", Number(map.extra));
+  if (map.value !== null) mapping.bytes.set(map.value);
+  return mapping;
+}
+
+/** Puts maps or programs, by descriptor, into a map of maps or of programs. @throws SyscallError */
+export function fillSlots(fd: Fd, slots: readonly { readonly index: number; readonly fd: number }[]): void {
+  const access = new MapAccess(fd, 4, 4);
+  for (const slot of slots) {
+    access.key.setUint32(0, slot.index, true);
+    access.value.setUint32(0, slot.fd, true);
+    access.update();
+  }
+}
+
 function fill(fd: Fd, map: MapLoad): void {
-  if (map.value !== null) {
+  if (map.value !== null && map.type !== MapType.ARENA) {
     if (map.value.length !== map.valueSize) {
       throw new InputError(`the content of map ${map.name} has ${map.value.length} bytes, its value ${map.valueSize}`);
     }

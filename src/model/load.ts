@@ -19,7 +19,10 @@ export interface MapLoad {
   readonly inner: MapLoad | null;
   /** BPF_MAP_FREEZE was done. */
   readonly frozen: boolean;
-  /** The first (only) value of an array: initial content of global data; read by the verifier when frozen and read-only. */
+  /**
+   * The first (only) value of an array: initial content of global data; read by the verifier when frozen and
+   * read-only. Of an arena: its initial content.
+   */
   readonly value: Uint8Array | null;
 }
 

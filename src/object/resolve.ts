@@ -152,7 +152,12 @@ class Resolver {
       const load = dataMapLoad(this.#spec.name, section, content, types, env);
       return typed ? load : { ...load, btf: null, btfValueTypeId: 0 };
     };
-    for (const map of this.#spec.maps) add(map.name, map, mapLoad(map, this.btf?.btf ?? null, env));
+    const arena = this.#spec.data.find(({ section }) => dataSectionKind(section) === "arena");
+    for (const map of this.#spec.maps) {
+      const load = mapLoad(map, this.btf?.btf ?? null, env);
+      const value = map.type === MapType.ARENA ? (arena?.content ?? null) : null;
+      add(map.name, map, value === null ? load : { ...load, value });
+    }
     for (const { section, content } of this.#spec.data) {
       if (content.length === 0) continue;
       if (dataSectionKind(section) === "arena") {

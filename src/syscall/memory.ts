@@ -6,7 +6,14 @@ import type { Fd } from "./fd.js";
 import { sys } from "./sys.js";
 
 const PROT = { READ: 1, WRITE: 2 } as const;
-const MAP = { SHARED: 0x01, PRIVATE: 0x02, FIXED: 0x10, ANONYMOUS: 0x20, NORESERVE: 0x4000 } as const;
+const MAP = {
+  SHARED: 0x01,
+  PRIVATE: 0x02,
+  FIXED: 0x10,
+  ANONYMOUS: 0x20,
+  NORESERVE: 0x4000,
+  FIXED_NOREPLACE: 0x100000,
+} as const;
 /** Type of the page size in /proc/self/auxv (linux/auxvec.h). */
 const AT_PAGESZ = 6;
 
@@ -50,12 +57,14 @@ export class Mapping implements Disposable {
 
   /**
    * Maps `length` bytes at `offset`, both multiples of the page size.
+   * @param at Address to map at, which nothing else may need; 0 leaves the choice to the kernel.
    * @throws SyscallError
    */
-  constructor(file: Fd, offset: number, length: number, access: "read" | "read-write") {
+  constructor(file: Fd, offset: number, length: number, access: "read" | "read-write", at = 0) {
     const prot = access === "read" ? PROT.READ : PROT.READ | PROT.WRITE;
+    const flags = MAP.SHARED | (at === 0 ? 0 : MAP.FIXED_NOREPLACE);
     this.#length = length;
-    this.#address = checked(sys("mmap", 0, length, prot, MAP.SHARED, file.number, offset), "mmap", file.what);
+    this.#address = checked(sys("mmap", at, length, prot, flags, file.number, offset), "mmap", file.what);
     this.bytes = ffi().view(this.#address, length);
   }
 
