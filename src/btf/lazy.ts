@@ -19,6 +19,10 @@ export interface BtfIndex extends Btf {
   nameById(id: number): string;
 }
 
+/** Types of a part share the bits of their ids above these. */
+const PART_BITS = 6;
+const PART_MASK = (1 << PART_BITS) - 1;
+
 const VOID: BtfType = { kind: "void" };
 
 /**
@@ -35,8 +39,9 @@ export class LazyBtf implements BtfIndex {
   /** Number of types with void and the base's, one more than the last id. */
   readonly length: number;
   readonly littleEndian: boolean;
-  /** Every type, decoded when first read. */
-  readonly types: readonly BtfType[];
+  #types: readonly BtfType[] | undefined;
+  /** Types decoded so far, in parts that are made when needed: an array of all would take longer than opening. */
+  readonly #decoded: (BtfType | undefined)[][] = [];
   readonly #words: Uint32Array;
   readonly #offsets: Uint32Array;
   readonly #ownString: (offset: number) => string;
@@ -57,7 +62,12 @@ export class LazyBtf implements BtfIndex {
     this.#decoder = new TypeDecoder(this.#words, (offset) => this.stringAt(offset), this.length);
     this.#nameBytes = new NameBytes(sections.strings, base === undefined ? undefined : base.#nameBytes);
     this.#names = new NameIndex(this.#words, this.#offsets, this.#nameBytes);
-    this.types = lazyArray(this.length, (id) => this.#decode(id));
+  }
+
+  /** Every type, decoded when first read. */
+  get types(): readonly BtfType[] {
+    this.#types ??= lazyArray(this.length, (id) => this.typeById(id));
+    return this.#types;
   }
 
   /** Offset behind the last string: where a split BTF's own strings begin. */
@@ -73,8 +83,17 @@ export class LazyBtf implements BtfIndex {
   }
 
   typeById(id: number): BtfType {
-    const type = this.types[id];
-    if (type === undefined) throw this.#outOfRange(id);
+    if (!(id >= 0 && id < this.length)) throw this.#outOfRange(id);
+    let part = this.#decoded[id >>> PART_BITS];
+    if (part === undefined) {
+      part = [];
+      this.#decoded[id >>> PART_BITS] = part;
+    }
+    let type = part[id & PART_MASK];
+    if (type === undefined) {
+      type = this.#decode(id);
+      part[id & PART_MASK] = type;
+    }
     return type;
   }
 
