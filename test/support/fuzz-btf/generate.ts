@@ -20,8 +20,6 @@ interface Made {
   readonly tagged: boolean;
 }
 
-const PLAIN = { regular: true, bits: 0, tagged: false };
-
 const NAMES = ["a", "b", "foo", "bar", "_x", ".y", "x.1", "t\u00e9", "\u00c0", "Z9"];
 const BAD_NAMES = ["", "1a", "a b", "a-b", "\u00d7", "a\u00f7", "\u0080", "\n", "a\u007f", "%s"];
 const LONG = [511, 512, 513, 1000, 1023, 1024, 1030];
@@ -47,7 +45,7 @@ export class BtfGenerator {
   readonly rng: Rng;
   readonly strings = new StringPool();
   readonly types: RawType[] = [];
-  private readonly made: Made[] = [{ ...PLAIN, kind: "void", size: -1 }];
+  private readonly made: Made[] = [{ kind: "void", size: -1, regular: true, bits: 0, tagged: false }];
   /** Whether generators let mistakes through. */
   private readonly sloppy: boolean;
 
@@ -78,8 +76,9 @@ export class BtfGenerator {
     kflag = false,
     more: Partial<Made> = {},
   ): number {
-    this.types.push({ ...type, info: infoOf(kind, vlen, kflag) });
-    this.made.push({ ...PLAIN, kind, size, ...more });
+    this.types.push({ name: type.name, info: infoOf(kind, vlen, kflag), word: type.word, rest: type.rest });
+    const { regular = true, bits = 0, tagged = false } = more;
+    this.made.push({ kind, size, regular, bits, tagged });
     return this.types.length;
   }
 

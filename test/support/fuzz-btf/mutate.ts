@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { BTF_MAGIC } from "../../../src/btf/format.js";
+import { BTF_HEADER_SIZE, BTF_MAGIC } from "../../../src/btf/format.js";
 import type { Rng } from "../fuzz/rng.js";
-import { encodeRaw, type RawBtf, type RawHeader } from "./raw-btf.js";
+import { encodeRaw, type RawBtf, type RawHeader, typesLength } from "./raw-btf.js";
 
 /* Changes to a BTF: of single words, of its structure, of the header, of bytes. */
 
@@ -24,7 +24,7 @@ function mutateType(rng: Rng, { types, strings }: RawBtf): void {
   if (types.length === 0) return;
   const type = rng.pick(types);
   rng.weighted<() => void>([
-    [3, () => (type.name = rng.chance(0.7) ? rng.below(strings.bytes.length) : anyNumber(rng, type.name))],
+    [3, () => (type.name = rng.chance(0.7) ? rng.below(strings.length) : anyNumber(rng, type.name))],
     [4, () => (type.word = rng.chance(0.6) ? rng.below(types.length + 2) : anyNumber(rng, type.word))],
     [2, () => (type.info = ((type.info & ~0x1f00_0000) | (rng.below(rng.chance(0.9) ? 20 : 32) << 24)) >>> 0)],
     [2, () => (type.info = ((type.info & ~0xffff) | (rng.chance(0.8) ? rng.below(5) : rng.below(65536))) >>> 0)],
@@ -55,7 +55,7 @@ function mutateOrder(rng: Rng, { types }: RawBtf): void {
 
 function mutateHeader(rng: Rng, raw: RawBtf): void {
   const { header } = raw;
-  const size = encodeRaw(raw).length;
+  const size = BTF_HEADER_SIZE + typesLength(raw) + raw.strings.length;
   const set = (key: keyof RawHeader, near: number): void => {
     header[key] = rng.chance(0.5) ? anyNumber(rng, near) : near + rng.below(9) - 4;
   };
@@ -65,12 +65,12 @@ function mutateHeader(rng: Rng, raw: RawBtf): void {
     [1, () => set("flags", 0)],
     [4, () => (header.hdrLen = rng.chance(0.7) ? rng.below(30) : anyNumber(rng, size))],
     [2, () => set("typeOff", 0)],
-    [3, () => set("typeLen", size - 24 - raw.strings.bytes.length)],
-    [3, () => set("strOff", size - 24 - raw.strings.bytes.length)],
-    [3, () => set("strLen", raw.strings.bytes.length)],
+    [3, () => set("typeLen", size - 24 - raw.strings.length)],
+    [3, () => set("strOff", size - 24 - raw.strings.length)],
+    [3, () => set("strLen", raw.strings.length)],
     [2, () => raw.padding.push(...Array.from({ length: 1 + rng.below(12) }, () => (rng.chance(0.98) ? 0 : 1)))],
-    [1, () => raw.strings.bytes.push(65)],
-    [1, () => (raw.strings.bytes[0] = 66)],
+    [1, () => (raw.strings.last = 65)],
+    [1, () => (raw.strings.first = 66)],
   ])();
 }
 
