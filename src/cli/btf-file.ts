@@ -12,7 +12,10 @@ export const VMLINUX_BTF = "/sys/kernel/btf/vmlinux";
 /** Where the kernel shows its own types and those of its modules, which continue them. */
 const SYSFS_BTF = "/sys/kernel/btf/";
 
-function readBytes(file: string): Uint8Array {
+/**
+ * @throws InputError when there is no such file
+ */
+export function readBytes(file: string): Uint8Array {
   try {
     return readFileSync(file);
   } catch (error) {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type KernelProfile, kernelProfile, kernelReleases } from "../kernel/profile.js";
 import { btfDumpCommand } from "./btf.js";
+import { btfCheckCommand } from "./btf-check.js";
 import { build } from "./build.js";
 import { disasm } from "./disasm.js";
 import { inspectCommand } from "./inspect.js";
@@ -163,6 +164,14 @@ function commandLine(done: (code: number) => void): Command {
     .option("--base <file>", "the types that the file's continue (default for /sys/kernel/btf/MODULE: vmlinux)")
     .option("--unsorted", "C definitions in the order of their ids, not by name")
     .action((file, options) => done(btfDumpCommand(file, options)));
+  btf
+    .command("check")
+    .description("say what the kernel says of types when they are loaded (BPF_BTF_LOAD)")
+    .argument("<file>", "raw BTF as it is, or an object's or program's as the kernel gets it")
+    .option("--log", "with the kernel's log")
+    .option("--vmlinux <file>", "the kernel's own BTF (default: /sys/kernel/btf/vmlinux, read only when needed)")
+    .option("--json", "as JSON")
+    .action(async (file, options) => done(await btfCheckCommand(file, options)));
 
   program
     .command("layout")

@@ -3,7 +3,7 @@ import type { KernelProfile } from "../kernel/profile.js";
 import { packKernelVersion, runningKernel } from "../load/kernel-facts.js";
 import { kernelTypes } from "../load/vmlinux.js";
 import type { ResolveOptions } from "../object/options.js";
-import { validateBtf } from "../verifier/btf-load/validate.js";
+import { btfRefusal } from "../verifier/btf-load/validate.js";
 
 /** A kernel that an object is resolved for, as the command line names it. */
 export interface KernelTarget {
@@ -35,8 +35,5 @@ export function resolveFor({ kernel, cpus, vmlinux, btf }: KernelTarget = {}): R
 }
 
 function btfFault(vmlinux: ResolveOptions["kernelTypes"]): (blob: Uint8Array) => string | null {
-  return (blob) => {
-    const { errno, reason } = validateBtf(blob, { vmlinux });
-    return errno === 0 ? null : reason;
-  };
+  return (blob) => btfRefusal(blob, vmlinux)?.reason ?? null;
 }

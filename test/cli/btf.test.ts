@@ -101,3 +101,34 @@ t.test("a reader that leaves ends it", { skip: whyNoVmlinux ?? false }, async (t
   t.equal(status, 0);
   t.equal(complaint, "");
 });
+
+t.test("btf check", (t) => {
+  const right = bpfsmith("btf", "check", kinds, "--json");
+  t.equal(right.status, 0, right.stderr);
+  t.match(JSON.parse(right.stdout), { accepted: true, errno: 0, error: null, reason: "" });
+  const looped = join(dir, "looped.btf");
+  writeFileSync(looped, writeBtf({ types: [{ kind: "void" }, { kind: "const", type: 1 }] }));
+  const wrong = bpfsmith("btf", "check", looped, "--log");
+  t.equal(wrong.status, 1);
+  t.match(wrong.stdout, /^magic: 0xeb9f\n/);
+  t.match(wrong.stdout, /\[1\] CONST \(anon\) type_id=1 Loop detected\n.*looped\.btf: refused \(EEXIST\): \[1\] CONST/);
+  t.match(
+    bpfsmith("btf", "check", join(dir, "text.btf")).stdout,
+    /text\.btf: refused \(EINVAL\): btf_header not found/,
+  );
+  const missing = bpfsmith("btf", "check", join(dir, "none"));
+  t.equal(missing.status, 1);
+  t.match(missing.stderr, /no such file/);
+  t.end();
+});
+
+t.test("btf check of an object", { skip: whyNoTool("clang-19") }, (t) => {
+  const source = join(dir, "globals.c");
+  const object = join(dir, "globals.o");
+  writeFileSync(source, 'int counter = 1; __attribute__((section("xdp"))) int f(void *x) { return counter; }\n');
+  runQuietly("clang-19", "-target", "bpf", "-g", "-O2", "-c", source, "-o", object);
+  const answer = bpfsmith("btf", "check", object);
+  t.match(answer.stdout, /globals\.o: accepted/, "sections are completed as libbpf does");
+  t.equal(answer.status, 0);
+  t.end();
+});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { BTF_MAX_SIZE } from "../../btf/format.js";
+import { findType } from "../../btf/size.js";
 import type { Btf } from "../../btf/types.js";
 import { Errno } from "../../kernel/errno.js";
 import { KPTR_DESTRUCTORS } from "../../kernel/kptr.js";
@@ -51,21 +52,34 @@ export interface BtfVerdict {
   readonly logTrueSize: number;
 }
 
-/** Names of a kernel's structs, collected once. */
-const structNames = new WeakMap<Btf, ReadonlySet<string>>();
+/** Bytes of a log of which only the end is wanted. */
+const REASON_LOG_SIZE = 4096;
+
+/** What was asked about a kernel's structs. */
+const knownStructs = new WeakMap<Btf, Map<string, boolean>>();
+
+function hasStruct(btf: Btf, name: string): boolean {
+  let known = knownStructs.get(btf);
+  if (known === undefined) {
+    known = new Map();
+    knownStructs.set(btf, known);
+  }
+  let has = known.get(name);
+  if (has === undefined) {
+    has = findType(btf, "struct", name) !== undefined;
+    known.set(name, has);
+  }
+  return has;
+}
 
 function kernelStructs(vmlinux: (() => Btf | null) | undefined): KernelStructs {
-  const names = (): ReadonlySet<string> => {
-    const btf = vmlinux?.() ?? null;
-    if (btf === null) return new Set();
-    let known = structNames.get(btf);
-    if (known === undefined) {
-      known = new Set(btf.types.flatMap((type) => (type.kind === "struct" && type.name !== "" ? [type.name] : [])));
-      structNames.set(btf, known);
-    }
-    return known;
+  return {
+    has: (name) => {
+      const btf = vmlinux?.() ?? null;
+      return btf !== null && hasStruct(btf, name);
+    },
+    hasDestructor: (name) => KPTR_DESTRUCTORS.has(name),
   };
-  return { has: (name) => names().has(name), hasDestructor: (name) => KPTR_DESTRUCTORS.has(name) };
 }
 
 /** Mirrors btf_parse(), without what it does about the log. */
@@ -135,4 +149,18 @@ export function validateBtf(bytes: Uint8Array, options: ValidateBtfOptions = {})
     logBytes,
     logTrueSize: log.trueSize,
   };
+}
+
+/**
+ * Why the kernel refuses a BTF, null when it does not: {@link validateBtf} for those who want no log, which for a large
+ * BTF is larger still.
+ */
+export function btfRefusal(
+  bytes: Uint8Array,
+  vmlinux: () => Btf | null = () => null,
+): Pick<BtfVerdict, "errno" | "reason"> | null {
+  const { errno, reason } = validateBtf(bytes, { logLevel: 0, vmlinux });
+  if (errno === 0) return null;
+  if (reason !== "") return { errno, reason };
+  return { errno, reason: validateBtf(bytes, { logLevel: 1, logSize: REASON_LOG_SIZE, vmlinux }).reason };
 }

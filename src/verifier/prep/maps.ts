@@ -3,17 +3,14 @@ import { type BtfBlob, readBtfBlob } from "../../btf/read.js";
 import type { Btf } from "../../btf/types.js";
 import { errnoName } from "../../kernel/errno.js";
 import type { VerifierRules } from "../../kernel/rules.js";
-import { LogLevel, MapFlag, MapType } from "../../kernel/uapi.js";
+import { MapFlag, MapType } from "../../kernel/uapi.js";
 import type { MapLoad } from "../../model/load.js";
 import { InputError } from "../../util/errors.js";
-import { validateBtf } from "../btf-load/validate.js";
+import { btfRefusal } from "../btf-load/validate.js";
 import type { BtfRecord, VerifierEnv } from "../env.js";
 import { btfParseFields } from "./map-fields.js";
 
 /* The maps of a load as the verifier looks at them: numbered, with their special fields. */
-
-/** Bytes of a log of which only the end is wanted. */
-const REFUSAL_LOG_SIZE = 4096;
 
 const blobs = new WeakMap<Uint8Array, BtfBlob>();
 
@@ -32,10 +29,9 @@ export function btfBlobOf(env: VerifierEnv, bytes: Uint8Array): BtfBlob {
 }
 
 function checkBtf(bytes: Uint8Array, vmlinux: () => Btf | null): void {
-  const { errno } = validateBtf(bytes, { logLevel: 0, vmlinux });
-  if (errno === 0) return;
-  const { reason } = validateBtf(bytes, { logLevel: LogLevel.LEVEL1, logSize: REFUSAL_LOG_SIZE, vmlinux });
-  throw new InputError(`the kernel refuses this BTF (${errnoName(errno)}): ${reason}`);
+  const refusal = btfRefusal(bytes, vmlinux);
+  if (refusal === null) return;
+  throw new InputError(`the kernel refuses this BTF (${errnoName(refusal.errno)}): ${refusal.reason}`);
 }
 
 interface KnownRecord {
