@@ -106,7 +106,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("--records <file>", "answer load records (.jsonl) instead of an object")
     .option("--kernel <release>", `answer for another kernel: ${kernelReleases().join(" or ")}`, kernel)
     .option("--vmlinux <file>", "the kernel's own BTF (default: /sys/kernel/btf/vmlinux, read only when needed)")
-    .option("--btf <file>", "relocate CO-RE accesses against the types of this BTF file, not the kernel's")
+    .option("--btf <file>", "relocate CO-RE accesses against the types of this BTF or ELF file, not the kernel's")
     .option("--cpus <n>", "CPUs that the machine may have (default: this machine's)", cpuCount)
     .action(async (file, options, command) => {
       if ((file === undefined) === (options.records === undefined)) {
@@ -142,7 +142,7 @@ function commandLine(done: (code: number) => void): Command {
     .command("inspect")
     .description("say what stands in an object: programs, maps, global variables, externs, CO-RE relocations")
     .argument("<file>", "object (.o) or program (.ts)")
-    .option("--btf <file>", "try the CO-RE relocations against these types")
+    .option("--btf <file>", "try the CO-RE relocations against the types of this BTF or ELF file")
     .option("--json", "one JSON object")
     .action(async (file, options) => done(await inspectCommand(file, options)));
 

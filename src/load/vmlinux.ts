@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
 import { type LazyBtf, openBtf } from "../btf/lazy.js";
+import { findSection, isElf } from "../elf/find-section.js";
+import { SECTION } from "../elf/format.js";
 import { InputError } from "../util/errors.js";
 
 const RUNNING = "/sys/kernel/btf/vmlinux";
@@ -8,7 +10,7 @@ const read = new Map<string, LazyBtf | null>();
 
 /**
  * A kernel's types, opened when first asked for, once per file.
- * @param path a raw BTF file; default: the running kernel's, null where there is none.
+ * @param path a raw BTF file or an ELF file with types (vmlinux, object); default: the running kernel's, null where there is none.
  */
 export function kernelTypes(path?: string): () => LazyBtf | null {
   const file = path ?? RUNNING;
@@ -35,7 +37,9 @@ function readTypes(file: string, optional: boolean): LazyBtf | null {
     throw error;
   }
   try {
-    return openBtf(bytes);
+    const content = isElf(bytes) ? findSection(bytes, SECTION.BTF) : bytes;
+    if (content === undefined) throw new InputError(`has no section ${SECTION.BTF}`);
+    return openBtf(content);
   } catch (error) {
     if (error instanceof InputError) throw new InputError(error.message, { file }, { cause: error });
     throw error;

@@ -106,7 +106,7 @@ t.test("a refusal names section, instruction and relocation", async (t) => {
   t.throws(() => relocator.relocate(func), {
     name: "InputError",
     message:
-      /^section raw_tp\/loads, insn \d+: function loads: CO-RE relocation #1 <byte_off> \[\d+\] struct thing.grows \(0:1 @ offset 4\): ambiguous: .* of fields-ambiguous.btf makes it 4, .* makes it 8$/,
+      /^section raw_tp\/loads, insn \d+: function loads: CO-RE relocation #1 <byte_off> \[\d+\] struct thing.grows \(0:1 @ offset 4\): ambiguous: value 4 by .* of fields-ambiguous.btf, 8 by .* of fields-ambiguous.btf$/,
   });
   const alone = new CoreRelocator(object.btf, null);
   t.throws(() => alone.relocate(func), /types of a kernel, and none were given/);
@@ -183,7 +183,7 @@ t.test("modules are asked for what the kernel itself does not have", async (t) =
   );
   t.throws(
     () => relocateLoad((b) => b.int("int"), BPF_W, target(4, 8)),
-    /of module4 makes it 4, .* of module8 makes it 8/,
+    /value 4 by .* of module4, 8 by .* of module8$/,
   );
   t.match(
     relocateLoad((b) => b.int("int"), BPF_W, target()),

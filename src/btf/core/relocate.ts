@@ -160,7 +160,7 @@ export class CoreRelocator {
       const otherValue = coreValue(local, other.spec, this.#littleEndian);
       if (other.spec.bitOffset !== chosen.spec.bitOffset || otherValue.after !== value.after) {
         throw new InputError(
-          `ambiguous: ${inWords(chosen)} makes it ${value.after}, ${inWords(other)} makes it ${otherValue.after}`,
+          `ambiguous: value ${value.after} by ${inWords(chosen)}, ${otherValue.after} by ${inWords(other)}`,
         );
       }
     }
