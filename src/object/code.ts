@@ -11,6 +11,7 @@ import {
   BPF_PSEUDO_MAP_VALUE,
 } from "../asm/opcode.js";
 import type { Btf } from "../btf/types.js";
+import { ELF_LIMITS } from "../elf/limits.js";
 import type { FdArrayEntry, MapLoad } from "../model/load.js";
 import type { FunctionSpec, ObjectSpec, Ref } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
@@ -62,6 +63,8 @@ const POISON = { map: 2_001_000_000, kfunc: 2_002_000_000 } as const;
 const EXCEPTION_CALLBACK = "exception_callback:";
 
 const LOW_32 = 0xffff_ffffn;
+/** Slots of all programs of an object together: what subprograms are appended to must not grow without bound. */
+const MAX_SLOTS = 2 * ELF_LIMITS.insns;
 
 /** Puts programs together out of the functions of one object. */
 export class CodeLinker {
@@ -71,6 +74,7 @@ export class CodeLinker {
   /** Instructions of each function, references not filled in. */
   readonly #code = new Map<FunctionSpec, Uint8Array>();
   #callbacks: ReadonlyMap<string, readonly string[]> | undefined;
+  #slots = 0;
 
   constructor(spec: ObjectSpec, targets: CodeTargets) {
     this.#functions = new Map(spec.functions.map((func) => [func.name, func]));
@@ -85,11 +89,19 @@ export class CodeLinker {
    */
   place(main: FunctionSpec): Placed[] {
     const placed: Placed[] = [{ func: main, offset: 0 }];
+    const count = (func: FunctionSpec) => {
+      this.#slots += func.insns.length;
+      if (this.#slots > MAX_SLOTS) {
+        throw new InputError(`the programs with their subprograms have more than ${MAX_SLOTS} instructions together`);
+      }
+    };
+    count(main);
     const seen = new Set([main]);
     let size = main.insns.length;
     const append = (func: FunctionSpec): boolean => {
       if (seen.has(func)) return false;
       seen.add(func);
+      count(func);
       placed.push({ func, offset: size });
       size += func.insns.length;
       return true;

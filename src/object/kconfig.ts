@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { resolveType } from "../btf/size.js";
 import type { Btf, BtfType } from "../btf/types.js";
+import { ELF_LIMITS } from "../elf/limits.js";
 import type { ExternSpec } from "../model/spec.js";
 import { encodeUtf8 } from "../util/bytes.js";
 import { InputError } from "../util/errors.js";
@@ -24,12 +25,13 @@ export interface KconfigPlace {
 /** enum libbpf_tristate. */
 const TRISTATE = { n: 0, y: 1, m: 2 } as const;
 
-/** Lays externs out one behind the other; they come in libbpf's order. */
+/** Lays externs out one behind the other; they come in libbpf's order. @throws InputError when they are too large */
 export function placeKconfig(externs: readonly ExternSpec[]): { places: KconfigPlace[]; size: number } {
   let size = 0;
   const places = externs.map((extern) => {
     const offset = Math.ceil(size / extern.align) * extern.align;
     size = offset + extern.size;
+    if (size > ELF_LIMITS.dataSize) throw new InputError(`extern ${extern.name}: ${extern.size} bytes are too many`);
     return { extern, offset };
   });
   return { places, size };

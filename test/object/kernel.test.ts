@@ -448,3 +448,20 @@ t.test("types of keys and values that the kernel does not take", (t) => {
   t.notOk(takes(MapType.HASH, int, 4, 0));
   t.end();
 });
+
+t.test("nothing grows without bound", (t) => {
+  const insns = [...Array.from({ length: 1023 }, () => asm.mov64Imm(0, 0)), asm.exit()];
+  const main = (name: string) =>
+    program([asm.callSubprog(-1), asm.exit()], [{ kind: "call", insn: 0, func: "large" }], { name });
+  const large = functionSpec({ name: "large", section: ".text", linkage: "global", insns });
+  const many = (count: number) => ({
+    functions: [...Array.from({ length: count }, (_, i) => main(`p${i}`)), large],
+  });
+  t.equal(one(many(100)).insns.length, 1026);
+  t.throws(() => one(many(10000)), { name: "InputError", message: /more than \d+ instructions together/ });
+  const types = new ObjectTypes();
+  types.kconfig("CONFIG_LARGE", types.btf.array(types.btf.int("char"), 0xffffffff), 0xffffffff, true, 1);
+  const functions = [program([asm.exit()], [])];
+  t.throws(() => one({ functions, ...types.declared() }), { name: "InputError", message: /too many/ });
+  t.end();
+});
