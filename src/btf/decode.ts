@@ -17,6 +17,7 @@ const INT_ENCODING_NAMES: { readonly [bits: number]: keyof typeof BTF_INT_ENCODI
   [BTF_INT_ENCODING.none]: "none",
   [BTF_INT_ENCODING.signed]: "signed",
   [BTF_INT_ENCODING.char]: "char",
+  [BTF_INT_ENCODING.signedChar]: "signedChar",
   [BTF_INT_ENCODING.bool]: "bool",
 };
 

@@ -46,7 +46,7 @@ export const BTF_KIND = {
 } as const satisfies Record<BtfKind, number>;
 
 /** BTF_INT_* encodings. */
-export const BTF_INT_ENCODING = { none: 0, signed: 1, char: 2, bool: 4 } as const;
+export const BTF_INT_ENCODING = { none: 0, signed: 1, char: 2, signedChar: 3, bool: 4 } as const;
 
 /** enum btf_func_linkage; the numbers of BTF_VAR_* are the same. */
 export const BTF_LINKAGE = { static: 0, global: 1, extern: 2 } as const satisfies Record<

@@ -177,6 +177,11 @@ function findBelow(btf: Btf, id: number, name: string, depth: number, searched: 
   return undefined;
 }
 
+/** Whether values of the integer type have a sign (libbpf: BTF_INT_SIGNED). */
+export function isSignedInt(type: Extract<BtfType, { kind: "int" }>): boolean {
+  return type.encoding === "signed" || type.encoding === "signedChar";
+}
+
 /** Id of the first type of this kind and name; undefined when there is none. */
 export function findType(btf: Btf, kind: BtfType["kind"], name: string): number | undefined {
   if (btf instanceof LazyBtf) return btf.idsByName(name, kind)[0];

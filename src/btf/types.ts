@@ -47,7 +47,8 @@ export type BtfType =
       /** Value bits. */
       readonly bits: number;
       readonly bitOffset: number;
-      readonly encoding: "none" | "signed" | "char" | "bool";
+      /** `signedChar` is GCC's `char`, both bits at once; the kernel refuses it. */
+      readonly encoding: "none" | "signed" | "char" | "signedChar" | "bool";
     }
   | { readonly kind: "float"; readonly name: string; readonly size: number }
   | { readonly kind: "ptr"; readonly type: number }

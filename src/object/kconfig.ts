@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { resolveType } from "../btf/size.js";
+import { isSignedInt, resolveType } from "../btf/size.js";
 import type { Btf, BtfType } from "../btf/types.js";
 import { ELF_LIMITS } from "../elf/limits.js";
 import type { ExternSpec } from "../model/spec.js";
@@ -190,7 +190,7 @@ function valueKind(btf: Btf, id: number): { kind: ValueKind; signed: boolean } |
     case "int":
       if (type.encoding === "bool") return type.size === 1 ? { kind: "bool", signed: false } : undefined;
       if (![1, 2, 4, 8].includes(type.size)) return undefined;
-      return { kind: type.size === 1 ? "char" : "int", signed: type.encoding === "signed" };
+      return { kind: type.size === 1 ? "char" : "int", signed: isSignedInt(type) };
     case "enum":
     case "enum64":
       if (type.name !== "libbpf_tristate" || (type.kind === "enum" && type.size !== 4)) return undefined;

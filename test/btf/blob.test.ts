@@ -173,7 +173,8 @@ t.test("malformed types are told apart", (t) => {
   t.throws(() => readBtf(patched(4, 31 * 2 ** 24)), /type id 1 \(offset 0 in the type section\): unknown kind 31/);
   t.throws(() => readBtf(patched(4, 0)), /unknown kind 0/);
   t.throws(() => readBtf(patched(0, 0xffff)), /type id 1 .*string offset 65535 is outside/);
-  t.throws(() => readBtf(patched(12, 0x03000020)), /unknown integer encoding 3/);
+  t.throws(() => readBtf(patched(12, 0x05000020)), /unknown integer encoding 5/);
+  t.match(readBtf(patched(12, 0x03000020)).types[1], { kind: "int", encoding: "signedChar" }, "as GCC has it");
   t.throws(() => readBtf(patched(24, 999)), /type id 2 .*refers to type id 999, but the last one is 19/);
   t.throws(() => readBtf(patched(16 + 12 + 24 + 4, 4 * 2 ** 24 + 0xffff)), /65535 parts of 12 bytes, but only/);
   t.end();

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+
 import { InputError } from "../../util/errors.js";
+import { isSignedInt } from "../size.js";
 import type { BtfType } from "../types.js";
 import type { CoreTypes } from "./source.js";
 import { essentialName } from "./source.js";
@@ -116,7 +118,7 @@ function match(pair: Pair, localId: number, targetId: number, pointedAt: boolean
       case "void":
         return target.kind === "void";
       case "int":
-        return target.kind === "int" && local.size === target.size && signed(local) === signed(target);
+        return target.kind === "int" && local.size === target.size && isSignedInt(local) === isSignedInt(target);
       case "fwd":
         return forwardMatches(local.isUnion, target, behindPointer);
       case "enum":
@@ -156,10 +158,6 @@ function match(pair: Pair, localId: number, targetId: number, pointedAt: boolean
 
 function sameName(local: string, target: string): boolean {
   return essentialName(local) === essentialName(target);
-}
-
-function signed(type: Extract<BtfType, { kind: "int" }>): boolean {
-  return type.encoding === "signed";
 }
 
 function unionness(type: BtfType): boolean {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+
 import { CoreReloKind } from "../../kernel/uapi.js";
 import { InputError } from "../../util/errors.js";
+import { isSignedInt } from "../size.js";
 import type { BtfMember, BtfType } from "../types.js";
 import { coreReloSubject } from "./relo-kind.js";
 import type { CoreSpec } from "./spec.js";
@@ -64,7 +66,7 @@ function absent(kind: number): Side | null {
 /** Widening or narrowing keeps pointers and unsigned integers what they are: the upper bits become zero. */
 function resizable(before: BtfType | null, after: BtfType | null): boolean {
   if (before?.kind === "ptr" && after?.kind === "ptr") return true;
-  return before?.kind === "int" && after?.kind === "int" && before.encoding !== "signed" && after.encoding !== "signed";
+  return before?.kind === "int" && after?.kind === "int" && !isSignedInt(before) && !isSignedInt(after);
 }
 
 function sideOf(spec: CoreSpec, littleEndian: boolean): Side {
@@ -138,7 +140,7 @@ function elementSide(spec: CoreSpec, typeId: number): Side {
 }
 
 function isSigned(type: BtfType): boolean {
-  return isEnum(type) ? type.signed : type.kind === "int" && type.encoding === "signed";
+  return isEnum(type) ? type.signed : type.kind === "int" && isSignedInt(type);
 }
 
 /** Where a field lies, and the bytes that must be loaded to get at it. */

@@ -26,7 +26,13 @@ const KIND_LABELS = {
   enum64: "ENUM64",
 } as const satisfies Record<BtfKind, string>;
 
-const INT_ENCODING_LABELS = { none: "(none)", signed: "SIGNED", char: "CHAR", bool: "BOOL" } as const;
+const INT_ENCODING_LABELS = {
+  none: "(none)",
+  signed: "SIGNED",
+  char: "CHAR",
+  signedChar: "UNKN",
+  bool: "BOOL",
+} as const;
 
 /** Which types a raw dump shows. */
 export interface RawDumpOptions {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+
 import { InputError } from "../../util/errors.js";
 import { type BtfIndex, indexBtf } from "../lazy.js";
+import { isSignedInt } from "../size.js";
 import type { Btf, BtfMember, BtfParam, BtfType } from "../types.js";
 import { MAX_NESTING } from "./measure.js";
 import { nameTypes } from "./ts-names.js";
@@ -147,7 +149,7 @@ class Declarations {
       }
       case "int": {
         const size = Math.max(1, type.size);
-        const text = type.encoding === "bool" ? "CBool" : `CInt<${size}, ${type.encoding === "signed"}>`;
+        const text = type.encoding === "bool" ? "CBool" : `CInt<${size}, ${isSignedInt(type)}>`;
         return `export type ${name} = ${text};\n`;
       }
       case "float":
