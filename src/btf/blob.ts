@@ -142,3 +142,34 @@ function unreadable(words: Uint32Array, rest: number, at: number, id: number): I
 export function typePlace(id: number, word: number): string {
   return `BTF type id ${id} (offset ${word * 4} in the type section)`;
 }
+
+/** Kinds whose head refers to a type; function prototypes refer to what they return, which is not counted. */
+const HEAD_REFERS = new Uint8Array(32);
+for (const kind of ["ptr", "typedef", "volatile", "const", "restrict", "typeTag", "func", "var", "declTag"] as const) {
+  HEAD_REFERS[BTF_KIND[kind]] = 1;
+}
+/** Where the reference stands in a part. */
+const PART_REFERENCE = new Uint8Array(32).fill(1);
+PART_REFERENCE[BTF_KIND.datasec] = 0;
+
+/**
+ * Marks the types that others refer to as their type, element, member, parameter or variable.
+ * @param marks by type id, base included; references out of range are passed over.
+ */
+export function markReferenced(words: Uint32Array, offsets: Uint32Array, marks: Uint8Array): void {
+  for (let i = 0; i < offsets.length; i++) {
+    const at = offsets[i]!;
+    const info = words[at + 1]!;
+    const kind = (info >>> 24) & 0x1f;
+    if (HEAD_REFERS[kind] === 1) marks[words[at + 2]!] = 1;
+    if (kind === BTF_KIND.array) {
+      marks[words[at + 3]!] = 1;
+      marks[words[at + 4]!] = 1;
+    }
+    // Enumerators refer to nothing.
+    const step = kind === BTF_KIND.enum || kind === BTF_KIND.enum64 ? 0 : PART_WORDS[kind]!;
+    if (step === 0) continue;
+    const end = at + HEAD_WORDS + (info & 0xffff) * step;
+    for (let ref = at + HEAD_WORDS + PART_REFERENCE[kind]!; ref < end; ref += step) marks[words[ref]!] = 1;
+  }
+}

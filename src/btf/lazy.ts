@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { encodeUtf8, stringTableReader } from "../util/bytes.js";
 import { InputError } from "../util/errors.js";
-import { readSections, typeOffsets } from "./blob.js";
+import { markReferenced, readSections, typeOffsets } from "./blob.js";
 import { kindOfInfo, TypeDecoder } from "./decode.js";
 import { lazyArray } from "./lazy-array.js";
 import { NameBytes, NameIndex } from "./name-index.js";
@@ -125,6 +125,15 @@ export class LazyBtf implements BtfIndex {
   /** Ids of its own types (not the base's) with this name, ascending. */
   ownIdsByName(name: string, kind?: BtfKind): readonly number[] {
     return this.#names.find(encodeUtf8(name), kind).map((index) => this.firstId + index);
+  }
+
+  /**
+   * Marks by id the types that others refer to (but for what functions return), without decoding any.
+   * @param marks one for each type, the base's included.
+   */
+  markReferenced(marks: Uint8Array): void {
+    this.base?.markReferenced(marks);
+    markReferenced(this.#words, this.#offsets, marks);
   }
 
   #offsetOf(id: number): number {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { BugError, InputError } from "../../util/errors.js";
-import type { BtfIndex } from "../lazy.js";
+import { type BtfIndex, LazyBtf } from "../lazy.js";
 import { MAX_NESTING } from "./measure.js";
 
 /** How a type depends on the one that leads to it. */
@@ -115,6 +115,10 @@ export class DefinitionOrder {
 /** Which types any other refers to, so far as it matters: functions only refer to their prototypes. */
 function findReferenced(btf: BtfIndex): Uint8Array {
   const referenced = new Uint8Array(btf.types.length);
+  if (btf instanceof LazyBtf) {
+    btf.markReferenced(referenced);
+    return referenced;
+  }
   for (let id = 1; id < referenced.length; id++) {
     if (btf.kindById(id) === "func") continue;
     const type = btf.typeById(id);

@@ -143,12 +143,22 @@ class TypeHashes {
     this.#btf = btf;
   }
 
-  /** Orders ids by hash as an unsigned number, then by id. */
+  /** Orders ids, which ascend, by hash as an unsigned number, then by id. */
   sort(ids: number[]): void {
-    const hashed = ids.map((id) => ({ id, hash: this.#hash(id, true, 0) }));
-    hashed.sort((a, b) => a.hash[0] - b.hash[0] || a.hash[1] - b.hash[1] || a.id - b.id);
-    hashed.forEach(({ id }, i) => {
+    // Of a function's prototype nothing is hashed, and there are very many.
+    const zero: number[] = [];
+    const hashed: { id: number; hi: number; lo: number }[] = [];
+    for (const id of ids) {
+      const [hi, lo] = this.#btf.kindById(id) === "funcProto" ? NO_HASH : this.#hash(id, true, 0);
+      if (hi === 0 && lo === 0) zero.push(id);
+      else hashed.push({ id, hi, lo });
+    }
+    hashed.sort((a, b) => a.hi - b.hi || a.lo - b.lo || a.id - b.id);
+    zero.forEach((id, i) => {
       ids[i] = id;
+    });
+    hashed.forEach(({ id }, i) => {
+      ids[zero.length + i] = id;
     });
   }
 
@@ -208,6 +218,8 @@ class TypeHashes {
     hash.add(...known);
   }
 }
+
+const NO_HASH = [0, 0] as const;
 
 /** `hash = hash * 31 + value` modulo 2^64. */
 class Hash {
