@@ -24,6 +24,9 @@ export interface GlobalSymbol {
   variable: number;
 }
 
+/** Sections of which each object has the same, so that their symbols need no types to be matched by. */
+const UNTYPED_SECTIONS: ReadonlySet<string> = new Set([SECTION.LICENSE, SECTION.VERSION]);
+
 /** A function or variable that got its definition: what only the definition knows is to be told its type. */
 export type OnResolved = (global: GlobalSymbol, input: InputObject, id: number) => void;
 
@@ -63,6 +66,10 @@ export class SymbolMerger {
     if (symbol.bind === STB.LOCAL) return this.#add(symbol, from);
 
     const type = input.globals.get(symbol.name);
+    // Compilers describe the licence too; this library's writer does not.
+    if (type === undefined && from !== null && UNTYPED_SECTIONS.has(from.name) && !this.globals.has(symbol.name)) {
+      return this.#add(symbol, from);
+    }
     if (input.types === null || type === undefined) {
       throw new InputError(`global ${symbol.name} has no type in the object's BTF`);
     }

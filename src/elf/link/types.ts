@@ -102,8 +102,11 @@ export class TypeMerger {
           throw new InputError(`global ${named!.name} lies in ${where} elsewhere`, { section: out.name });
         }
         if (global !== undefined && global.variable >= 0) {
-          // Its definition may have told its size.
-          out.vars[global.variable * 3 + 2] = sizeOfGlobal(global);
+          const at = global.variable * 3;
+          // The definition that won tells place and size. (bpftool leaves the place for the next time of linking.)
+          if (global.type.btf === types && global.type.id === info.type)
+            out.vars[at + 1] = section.offset + info.offset;
+          out.vars[at + 2] = sizeOfGlobal(global);
           continue;
         }
         if (global !== undefined) global.variable = out.vars.length / 3;
