@@ -51,7 +51,11 @@ function buildTheirs() {
 
 /** The times that libbpf's side prints, in milliseconds, with what stands behind each. */
 function theirTimes(program, ...args) {
-  const text = execFileSync(program, args, { encoding: "utf8", maxBuffer: 1 << 26 });
+  const text = execFileSync(program, args, {
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   return text
     .trim()
     .split("\n")
