@@ -85,7 +85,7 @@ async function gatherSeeds(directory: string, named: readonly string[]): Promise
 async function employ(worker: string, orders: Orders, hear: (tally: RawTally) => void): Promise<void> {
   for (let next = orders.first; next < orders.end; ) {
     let block = next;
-    const child = fork(worker, [JSON.stringify({ ...orders, first: next })]);
+    const child = fork(worker, [JSON.stringify({ ...orders, first: next })], { execArgv: ["--enable-source-maps"] });
     child.on("message", (message: { block?: number; tally?: RawTally }) => {
       if (message.block !== undefined) block = message.block;
       if (message.tally !== undefined) hear(message.tally);
