@@ -65,7 +65,8 @@ function loadApp(): { main: Main } {
   const path = dir === undefined ? undefined : join(dir, `${command}-${process.version}-${process.arch}.code`);
   const build = buildName();
   const kept = path === undefined ? undefined : readCode(path, build);
-  const source = `(function (module, exports, require, __filename) {${readFileSync(appFile, "utf8")}\n})`;
+  // The script is plain ASCII.
+  const source = `(function (module, exports, require, __filename) {${readFileSync(appFile, "latin1")}\n})`;
   const script = new Script(source, { filename: appFile, cachedData: kept?.code });
   const now = Date.now();
   const current = kept !== undefined && script.cachedDataRejected === false;

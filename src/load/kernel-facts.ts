@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { release, version } from "node:os";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
 import { openBtf } from "../btf/lazy.js";
 import type { KernelFeatures, ModuleTypes, ResolveOptions } from "../object/options.js";
 import { once } from "../util/once.js";
@@ -45,6 +45,12 @@ function readText(path: string): string | null {
   }
 }
 
+/** Loaded when needed: the module takes longer than all else at the start. */
+function gunzip(bytes: Uint8Array): Uint8Array {
+  const { gunzipSync } = createRequire(import.meta.url)("node:zlib") as typeof import("node:zlib");
+  return gunzipSync(bytes);
+}
+
 /** The running kernel's configuration; null when it tells it nowhere. */
 export function runningKconfig(): string | null {
   for (const path of [`/boot/config-${release()}`, "/proc/config.gz"]) {
@@ -55,7 +61,7 @@ export function runningKconfig(): string | null {
       continue;
     }
     const zipped = bytes[0] === 0x1f && bytes[1] === 0x8b;
-    return new TextDecoder().decode(zipped ? gunzipSync(bytes) : bytes);
+    return new TextDecoder().decode(zipped ? gunzip(bytes) : bytes);
   }
   return null;
 }

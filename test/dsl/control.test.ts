@@ -13,6 +13,9 @@ import {
   u64,
   type Variable,
 } from "../../src/dsl/index.js";
+import type { ObjectDecl } from "../../src/dsl/object.js";
+import type { LoadedObject } from "../../src/load/index.js";
+import { VerifierRejection } from "../../src/syscall/errors.js";
 import { needsBpf } from "../support/live.js";
 import { load, runOn } from "./run.js";
 
@@ -282,6 +285,16 @@ function controlObject(statements: readonly Statement[]) {
   };
 }
 
+/** Loads an object, or drops the case: loops in loops may well have more states than the kernel looks at. */
+function loadUnlessTooLarge(decl: ObjectDecl): LoadedObject {
+  try {
+    return load(decl);
+  } catch (error) {
+    fc.pre(!(error instanceof VerifierRejection && error.code === "E2BIG"));
+    throw error;
+  }
+}
+
 const RUNS = Number(process.env.FUZZ_RUNS ?? 60);
 
 t.test("control flow does what it says", needsBpf(), (t) => {
@@ -295,7 +308,7 @@ t.test("control flow does what it says", needsBpf(), (t) => {
     (blocks, starts) => {
       const statements = blocks.flat();
       const { decl, inputs, outputs, counts } = controlObject(statements);
-      using loaded = load(decl);
+      using loaded = loadUnlessTooLarge(decl);
       for (let n = 0; n < 4; n++) loaded.map(counts).set(n, BigInt(n));
       for (const values of starts) {
         loaded.map(inputs).set(0, values);
