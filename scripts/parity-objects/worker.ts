@@ -170,6 +170,11 @@ class ObjectComparison {
   /** libbpf gave the program, or the whole object, up. */
   #refusal(program: string | null, messages: string): void {
     const id = program === null ? this.#file : `${this.#file}/${program}`;
+    // The recorder passes over programs that load a map which it could not create.
+    if (messages.includes(": BPF program load failed: ")) {
+      this.#add(id, null, "", "a program that needs a map whose size user space sets");
+      return;
+    }
     const resolved = this.#resolve("", null, null);
     const refused =
       resolved instanceof InputError || (program !== null && resolved.refused.some(({ name }) => name === program));

@@ -7,6 +7,7 @@ import {
   BTF_MAGIC,
   BTF_MAX_SIZE,
   BTF_MAX_TYPE,
+  BTF_MIN_HEADER_SIZE,
   BTF_TYPE_SIZE,
   BTF_VERSION,
 } from "./format.js";
@@ -60,14 +61,18 @@ function readHeader(reader: ByteReader): { types: Uint8Array; strings: Uint8Arra
   const flags = reader.u8("flags");
   if (flags !== 0) throw new InputError(`BTF header: flags 0x${flags.toString(16)}, expected 0`);
   const headerLength = reader.u32("hdr_len");
-  if (headerLength < BTF_HEADER_SIZE) {
-    throw new InputError(`BTF header: hdr_len ${headerLength}, expected at least ${BTF_HEADER_SIZE}`);
+  // libbpf does not look at it; the kernel makes do without the upper bytes of str_len, the last field.
+  if (headerLength < BTF_MIN_HEADER_SIZE) {
+    throw new InputError(`BTF header: hdr_len ${headerLength}, expected ${BTF_HEADER_SIZE} or more`);
   }
   const typeOff = reader.u32("type_off");
   const typeLen = reader.u32("type_len");
   const strOff = reader.u32("str_off");
   const strLen = reader.u32("str_len");
   if (typeOff % 4 !== 0) throw new InputError(`BTF header: type_off ${typeOff} is not a multiple of 4`);
+  if (typeOff + typeLen > strOff) {
+    throw new InputError(`BTF header: types at ${typeOff}, ${typeLen} bytes, overlap strings at ${strOff}`);
+  }
   const types = reader.slice(headerLength + typeOff, typeLen, "type section");
   const strings = reader.slice(headerLength + strOff, strLen, "string section");
   return { types, strings };

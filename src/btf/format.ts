@@ -9,6 +9,8 @@ export const BTF_MAGIC = 0xeb9f;
 export const BTF_VERSION = 1;
 /** sizeof(struct btf_header). */
 export const BTF_HEADER_SIZE = 24;
+/** A header that is cut in the upper bytes of its last field is still one. */
+export const BTF_MIN_HEADER_SIZE = 21;
 /** sizeof(struct btf_type). */
 export const BTF_TYPE_SIZE = 12;
 

@@ -19,6 +19,8 @@ function refText(ref: Ref): string {
     case "call":
     case "func":
       return ref.func;
+    case "nowhere":
+      return "nowhere";
     case "kfunc":
     case "extern":
       return ref.extern;

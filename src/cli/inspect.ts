@@ -107,6 +107,8 @@ function refNames(func: FunctionSpec): string[] {
         return ref.map;
       case "data":
         return ref.section;
+      case "nowhere":
+        return "nowhere";
       case "kfunc":
       case "extern":
         return ref.extern;

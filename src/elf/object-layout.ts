@@ -103,9 +103,9 @@ function checkRefInsn(func: FunctionSpec, ref: Ref): void {
   const insn = func.insns[ref.insn];
   const place = { insn: ref.insn };
   if (insn === undefined) throw new InputError(`function ${func.name}: reference beyond the last instruction`, place);
-  if (ref.kind === "call" || ref.kind === "kfunc") {
+  if (ref.kind === "call" || ref.kind === "nowhere" || ref.kind === "kfunc") {
     if (!isCall(insn)) {
-      const name = ref.kind === "call" ? ref.func : ref.extern;
+      const name = ref.kind === "call" ? ref.func : ref.kind === "kfunc" ? ref.extern : "nowhere";
       throw new InputError(`function ${func.name}: reference to ${name} is not on a call`, place);
     }
   } else if (!isLdImm64(insn) || func.insns[ref.insn + 1] === undefined) {
@@ -132,6 +132,8 @@ function checkRefTarget(func: FunctionSpec, ref: Ref, { functions, maps, data, e
       else if (ref.offset !== (ref.offset | 0)) fail(`offset ${ref.offset} takes more than 32 bits`);
       return;
     }
+    case "nowhere":
+      return;
     case "call":
     case "func": {
       const target = functions.get(ref.func);

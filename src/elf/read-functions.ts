@@ -158,9 +158,17 @@ class SectionReader {
 
   /** A call within the section, without relocation: the distance is known. */
   #readCall(insns: Insn[], i: number, target: number): Ref {
-    const func = this.#functionAt(this.#section, target);
     insns[i] = { ...insns[i]!, imm: -1 };
-    return { kind: "call", insn: i, func };
+    return this.#callOf(i, this.#section, target);
+  }
+
+  /**
+   * gcc 12 writes distances of calls that are relocated as if the symbol were not to be added: they lead beyond the
+   * section. Programs that reach no such call can be loaded all the same.
+   */
+  #callOf(insn: number, section: ElfSection, target: number): Ref {
+    const func = this.#referents.functions.containing(section.index, target);
+    return func === undefined ? { kind: "nowhere", insn } : { kind: "call", insn, func: func.name };
   }
 
   /** Reads one relocation; the instruction becomes what it is for the kernel, with nothing filled in. */
@@ -218,9 +226,8 @@ class SectionReader {
       throw new InputError(`relocated call of ${symbolText(symbol)} is no call of a subprogram`);
     // In place the distance counts from the next instruction; an addend of its own is in bytes.
     const distance = addend === null ? (insn.imm + 1) * INSN_SIZE : Number(addend);
-    const func = this.#functionAt(section, symbol.value + distance);
     insns[i] = { ...insn, src: BPF_PSEUDO_CALL, imm: -1 };
-    return { kind: "call", insn: i, func };
+    return this.#callOf(i, section, symbol.value + distance);
   }
 
   /** Name of the function that holds this byte of a section. */

@@ -66,6 +66,8 @@ interface FunctionPlace extends PlacedFunction {
   readonly symbol: SymbolDesc;
 }
 
+/** Distance of a call that leads to no function. */
+const NOWHERE = 0x7fffffff;
 /** Flags of sections that programs and loaders write to. */
 const WRITABLE = SHF.ALLOC | SHF.WRITE;
 
@@ -324,6 +326,10 @@ class ObjectWriter {
         else load(target.symbol, 0);
         return;
       }
+      case "nowhere":
+        // As far as a call goes: no section is so long.
+        set({ src: BPF_PSEUDO_CALL, imm: NOWHERE });
+        return;
       case "call": {
         const target = this.#functions.get(ref.func)!;
         if (!isLocal(target.func)) call(target.symbol, -1);

@@ -13,6 +13,8 @@ export type Ref =
   | { readonly kind: "data"; readonly insn: number; readonly section: string; readonly offset: number }
   /** BPF-to-BPF call of a function of this object. */
   | { readonly kind: "call"; readonly insn: number; readonly func: string }
+  /** BPF-to-BPF call that leads to no function: nothing that reaches it can be loaded. */
+  | { readonly kind: "nowhere"; readonly insn: number }
   /** `ld_imm64` of a function's address, for callbacks (BPF_PSEUDO_FUNC). */
   | { readonly kind: "func"; readonly insn: number; readonly func: string }
   /** Call of a function of the kernel that the object declares extern (BPF_PSEUDO_KFUNC_CALL). */

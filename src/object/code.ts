@@ -212,6 +212,8 @@ class Patcher {
       case "call":
         this.#set(slot, { src: BPF_PSEUDO_CALL, imm: this.#offsets.get(ref.func)! - slot - 1 });
         return;
+      case "nowhere":
+        throw new InputError("a call leads to no function of section .text", { insn: slot });
       case "func":
         this.#set(slot, { src: BPF_PSEUDO_FUNC, imm: this.#offsets.get(ref.func)! - slot - 1 });
         this.#set(slot + 1, { imm: 0 });

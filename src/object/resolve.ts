@@ -79,6 +79,9 @@ export interface ResolvedObject {
  */
 export function resolveObject(spec: ObjectSpec, options: ResolveOptions = {}): ResolvedObject {
   checkObject(spec);
+  if (spec.endianness === "big") {
+    throw new InputError("the object is for big-endian machines, and the kernels known here are little-endian");
+  }
   const resolver = new Resolver(spec, options);
   if (options.keepGoing !== true) resolver.relocateAll();
   const programs: ResolvedProgram[] = [];

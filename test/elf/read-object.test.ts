@@ -3,11 +3,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import * as asm from "../../src/asm/build.js";
+import { readElf } from "../../src/elf/read-elf.js";
 import { readObject } from "../../src/elf/read-object.js";
 import { writeObject } from "../../src/elf/write-object.js";
 import { MapType } from "../../src/kernel/uapi.js";
 import { dataVariable, objectSpec } from "../../src/model/make.js";
 import type { ObjectSpec } from "../../src/model/spec.js";
+import { resolveObject } from "../../src/object/resolve.js";
 import { run, runQuietly, scratchDir, whyNoBpffs, whyNoTool, withPinDir } from "../support/tools.js";
 import { map, sampleObject } from "./sample.js";
 
@@ -247,6 +249,38 @@ t.test("what libbpf refuses is refused, and why is said", { skip: whyNoTool("cla
     const file = compile(name, PRELUDE + source);
     t.throws(() => readObject(readFileSync(file), { name }), { name: "InputError", message }, name);
   }
+  t.end();
+});
+
+t.test("a call that leads nowhere keeps only those who reach it from loading", { skip: whyNoTool("clang-19") }, (t) => {
+  const source = `__noinline int far(int a) { return a * 3; } __noinline int near(int a) { return far(a) + 1; }
+    SEC("tc") int lost(int *ctx) { return near(*ctx); } SEC("tc") int found(int *ctx) { return far(*ctx); }`;
+  const bytes = readFileSync(compile("lost", PRELUDE + source));
+  const text = readElf(bytes).sections.find(({ name }) => name === ".text")!;
+  // As gcc 12 has it, the distance is that of the called function from the section's start, in bytes.
+  const call = text.content.findIndex((byte, at) => at % 8 === 0 && byte === 0x85);
+  new DataView(text.content.buffer, text.content.byteOffset).setInt32(call + 4, 0x400, true);
+  const spec = readObject(bytes, { name: "lost" });
+  const near = spec.functions.find(({ name }) => name === "near")!;
+  t.match(near.refs, [{ kind: "nowhere" }]);
+  t.strictSame(readObject(writeObject(spec), { name: "lost" }), spec);
+  const { programs, refused } = resolveObject(spec, { keepGoing: true });
+  t.strictSame(
+    programs.map(({ name }) => name),
+    ["found"],
+  );
+  t.match(refused, [{ name: "lost", error: /a call leads to no function/ }]);
+  t.throws(() => resolveObject(spec), /a call leads to no function/);
+  t.end();
+});
+
+t.test("an object for the other byte order is read, but for no kernel here", { skip: whyNoTool("clang-19") }, (t) => {
+  const file = join(dir, "big.c");
+  writeFileSync(file, `${PRELUDE}SEC("socket") int p(void *ctx) { return 1; }`);
+  const object = join(dir, "big.o");
+  run("clang-19", "-target", "bpfeb", "-g", "-O2", "-c", file, "-o", object, "-Wno-everything");
+  const spec = readObject(readFileSync(object), { name: "big" });
+  t.throws(() => resolveObject(spec), { name: "InputError", message: /big-endian/ });
   t.end();
 });
 
