@@ -13,6 +13,17 @@ export function kindOfInfo(info: number): BtfKind | undefined {
   return KIND_NAMES[(info >>> 24) & 0x1f];
 }
 
+/** A bit for each kind that has no name; a word where others have theirs means nothing. */
+const NAMELESS = (["ptr", "array", "volatile", "const", "restrict", "funcProto"] as const).reduce(
+  (bits, kind) => bits | (1 << BTF_KIND[kind]),
+  0,
+);
+
+/** Whether types of the kind that the `info` word says have names. */
+export function kindHasName(info: number): boolean {
+  return ((NAMELESS >>> ((info >>> 24) & 0x1f)) & 1) === 0;
+}
+
 const INT_ENCODING_NAMES: { readonly [bits: number]: keyof typeof BTF_INT_ENCODING | undefined } = {
   [BTF_INT_ENCODING.none]: "none",
   [BTF_INT_ENCODING.signed]: "signed",

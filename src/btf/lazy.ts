@@ -2,7 +2,7 @@
 import { encodeUtf8, stringTableReader } from "../util/bytes.js";
 import { InputError } from "../util/errors.js";
 import { markReferenced, readSections, typeOffsets } from "./blob.js";
-import { kindOfInfo, TypeDecoder } from "./decode.js";
+import { kindHasName, kindOfInfo, TypeDecoder } from "./decode.js";
 import { lazyArray } from "./lazy-array.js";
 import { NameBytes, NameIndex } from "./name-index.js";
 import type { Btf, BtfKind, BtfType } from "./types.js";
@@ -107,8 +107,9 @@ export class LazyBtf implements BtfIndex {
   nameById(id: number): string {
     if (id === 0) return "";
     if (this.base !== undefined && id < this.firstId) return this.base.nameById(id);
-    const offset = this.#words[this.#offsetOf(id)]!;
-    return offset === 0 ? "" : this.stringAt(offset);
+    const at = this.#offsetOf(id);
+    const offset = this.#words[at]!;
+    return offset === 0 || !kindHasName(this.#words[at + 1]!) ? "" : this.stringAt(offset);
   }
 
   idsByName(name: string, kind?: BtfKind): readonly number[] {

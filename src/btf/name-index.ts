@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { kindHasName } from "./decode.js";
 import { BTF_KIND } from "./format.js";
 import type { BtfKind } from "./types.js";
 
@@ -8,46 +9,49 @@ const HASHED_BYTES = 64;
 /** Searches that go through all types; from the next one on an index answers. */
 const SCANS = 3;
 
+const kindNumber = (info: number): number => (info >>> 24) & 0x1f;
+
 /** The strings that a BTF's names are in: its own section behind the base's. */
 export class NameBytes {
-  readonly #bytes: Uint8Array;
-  readonly #start: number;
-  readonly #base: NameBytes | undefined;
+  readonly bytes: Uint8Array;
+  /** Offset of the first of the own strings: where the base's end. */
+  readonly start: number;
+  readonly base: NameBytes | undefined;
 
   constructor(bytes: Uint8Array, base?: NameBytes) {
-    this.#bytes = bytes;
-    this.#base = base;
-    this.#start = base?.end ?? 0;
+    this.bytes = bytes;
+    this.base = base;
+    this.start = base?.end ?? 0;
   }
 
   /** Offset behind the last string. */
   get end(): number {
-    return this.#start + this.#bytes.length;
+    return this.start + this.bytes.length;
   }
 
   /** Whether the string at an offset is this one; an offset outside has none. */
   equals(offset: number, name: Uint8Array): boolean {
-    if (this.#base !== undefined && offset < this.#start) return this.#base.equals(offset, name);
-    const at = offset - this.#start;
-    return this.#startsWith(at, name) && this.#bytes[at + name.length] === 0;
+    if (this.base !== undefined && offset < this.start) return this.base.equals(offset, name);
+    const at = offset - this.start;
+    return this.#startsWith(at, name) && this.bytes[at + name.length] === 0;
   }
 
   /** Hash of the string at an offset. */
   hash(offset: number): number {
-    if (this.#base !== undefined && offset < this.#start) return this.#base.hash(offset);
-    return hashBytes(this.#bytes, offset - this.#start);
+    if (this.base !== undefined && offset < this.start) return this.base.hash(offset);
+    return hashBytes(this.bytes, offset - this.start);
   }
 
   /** A test of which strings, by offset, have these bytes somewhere. One pass over the section prepares it. */
   containing(part: Uint8Array): (offset: number) => boolean {
-    const inBase = this.#base?.containing(part);
+    const inBase = this.base?.containing(part);
     // Where the part stands, ascending, and where the string around it begins.
-    const hits = findBytes(this.#bytes, part);
-    const begins = hits.map((at) => this.#bytes.lastIndexOf(0, at) + 1);
+    const hits = findBytes(this.bytes, part);
+    const begins = hits.map((at) => this.bytes.lastIndexOf(0, at) + 1);
     const last = hits.at(-1) ?? -1;
     return (offset) => {
-      if (inBase !== undefined && offset < this.#start) return inBase(offset);
-      const at = offset - this.#start;
+      if (inBase !== undefined && offset < this.start) return inBase(offset);
+      const at = offset - this.start;
       if (at > last) return false;
       let low = 0;
       for (let high = hits.length; low < high; ) {
@@ -60,7 +64,7 @@ export class NameBytes {
   }
 
   #startsWith(at: number, part: Uint8Array): boolean {
-    for (let i = 0; i < part.length; i++) if (this.#bytes[at + i] !== part[i]) return false;
+    for (let i = 0; i < part.length; i++) if (this.bytes[at + i] !== part[i]) return false;
     return true;
   }
 }
@@ -128,22 +132,42 @@ export class NameIndex {
     const found: number[] = [];
     for (let i = 0; i < this.#offsets.length; i++) {
       const offset = this.#words[this.#offsets[i]!]!;
-      if (offset !== 0 && has(offset)) found.push(i);
+      if (offset !== 0 && has(offset) && this.#isNamed(i, undefined)) found.push(i);
     }
     return found;
   }
 
   #scan(name: Uint8Array, kind: number | undefined): number[] {
+    const words = this.#words;
+    const offsets = this.#offsets;
+    const { bytes, start, base } = this.#names;
+    const first = name[0]!;
+    const length = name.length;
     const found: number[] = [];
-    for (let i = 0; i < this.#offsets.length; i++) if (this.#matches(i, name, kind)) found.push(i);
+    // Most programs come this way once, uncompiled at first: two bytes tell nearly all names apart.
+    for (let i = 0; i < offsets.length; i++) {
+      const offset = words[offsets[i]!]!;
+      if (offset < start) {
+        if (base!.equals(offset, name) && this.#isNamed(i, kind)) found.push(i);
+      } else {
+        const at = offset - start;
+        if (bytes[at] !== first || bytes[at + length] !== 0) continue;
+        if (this.#names.equals(offset, name) && this.#isNamed(i, kind)) found.push(i);
+      }
+    }
     return found;
   }
 
-  #matches(index: number, name: Uint8Array, kind: number | undefined): boolean {
+  /** Whether a type has a name at all and is of the kind, if one is given. */
+  #isNamed(index: number, kind: number | undefined): boolean {
     const at = this.#offsets[index]!;
-    if (kind !== undefined && ((this.#words[at + 1]! >>> 24) & 0x1f) !== kind) return false;
-    const offset = this.#words[at]!;
-    return offset !== 0 && this.#names.equals(offset, name);
+    const info = this.#words[at + 1]!;
+    if (this.#words[at] === 0) return false;
+    return kind === undefined ? kindHasName(info) : kindNumber(info) === kind && kindHasName(info);
+  }
+
+  #matches(index: number, name: Uint8Array, kind: number | undefined): boolean {
+    return this.#isNamed(index, kind) && this.#names.equals(this.#words[this.#offsets[index]!]!, name);
   }
 
   #index(): Uint32Array {

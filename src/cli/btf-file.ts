@@ -3,11 +3,9 @@ import { readFileSync } from "node:fs";
 import { type LazyBtf, openBtf } from "../btf/lazy.js";
 import type { BtfKind } from "../btf/types.js";
 import { findSection, isElf } from "../elf/find-section.js";
+import { kernelBtfBytes, VMLINUX_BTF } from "../load/vmlinux.js";
 import { InputError } from "../util/errors.js";
 import { similarNote } from "../util/similar.js";
-
-/** The running kernel's types, which commands read when no file is named. */
-export const VMLINUX_BTF = "/sys/kernel/btf/vmlinux";
 
 /** Where the kernel shows its own types and those of its modules, which continue them. */
 const SYSFS_BTF = "/sys/kernel/btf/";
@@ -17,7 +15,7 @@ const SYSFS_BTF = "/sys/kernel/btf/";
  */
 export function readBytes(file: string): Uint8Array {
   try {
-    return readFileSync(file);
+    return file === VMLINUX_BTF ? kernelBtfBytes() : readFileSync(file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") throw new InputError("no such file", { file });

@@ -3,7 +3,8 @@ import { dumpC } from "../btf/dump/c.js";
 import { dumpRaw } from "../btf/dump/raw.js";
 import { dumpTs } from "../btf/dump/ts.js";
 import type { LazyBtf } from "../btf/lazy.js";
-import { openBtfFile, typesNamed, VMLINUX_BTF } from "./btf-file.js";
+import { VMLINUX_BTF } from "../load/vmlinux.js";
+import { openBtfFile, typesNamed } from "./btf-file.js";
 import { ExitCode, printPieces } from "./output.js";
 
 /** Options of `btf dump`. */

@@ -3,8 +3,9 @@ import { Layouts, type StructLayout } from "../btf/layout/layout.js";
 import { LayoutText } from "../btf/layout/text.js";
 import { typeName } from "../btf/layout/type-name.js";
 import type { LazyBtf } from "../btf/lazy.js";
+import { VMLINUX_BTF } from "../load/vmlinux.js";
 import { InputError } from "../util/errors.js";
-import { openBtfFile, typesNamed, VMLINUX_BTF } from "./btf-file.js";
+import { openBtfFile, typesNamed } from "./btf-file.js";
 import { ExitCode, printPieces } from "./output.js";
 
 /** Options of `layout`. */

@@ -3,17 +3,32 @@ import { readFileSync } from "node:fs";
 import { type LazyBtf, openBtf } from "../btf/lazy.js";
 import { findSection, isElf } from "../elf/find-section.js";
 import { SECTION } from "../elf/format.js";
+import { mapFile } from "../syscall/memory.js";
 import { InputError } from "../util/errors.js";
 
-const RUNNING = "/sys/kernel/btf/vmlinux";
+/** The running kernel's types. */
+export const VMLINUX_BTF = "/sys/kernel/btf/vmlinux";
 const read = new Map<string, LazyBtf | null>();
+
+/**
+ * The running kernel's types as bytes, which must not be written to. Since Linux 6.16 they can be mapped, so that nothing
+ * is copied; read, they come a page at a time, which takes longer than finding a type in them.
+ * @throws as `readFileSync()` does, where there are none.
+ */
+export function kernelBtfBytes(): Uint8Array {
+  try {
+    return mapFile(VMLINUX_BTF);
+  } catch {
+    return readFileSync(VMLINUX_BTF);
+  }
+}
 
 /**
  * A kernel's types, opened when first asked for, once per file.
  * @param path a raw BTF file or an ELF file with types (vmlinux, object); default: the running kernel's, null where there is none.
  */
 export function kernelTypes(path?: string): () => LazyBtf | null {
-  const file = path ?? RUNNING;
+  const file = path ?? VMLINUX_BTF;
   return () => {
     let btf = read.get(file);
     if (btf === undefined) {
@@ -28,7 +43,7 @@ export function kernelTypes(path?: string): () => LazyBtf | null {
 function readTypes(file: string, optional: boolean): LazyBtf | null {
   let bytes: Uint8Array;
   try {
-    bytes = readFileSync(file);
+    bytes = file === VMLINUX_BTF ? kernelBtfBytes() : readFileSync(file);
   } catch (error) {
     if (optional) return null;
     const { code } = error as NodeJS.ErrnoException;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { ffi } from "./backend.js";
 import { checked } from "./errors.js";
 import type { Fd } from "./fd.js";
@@ -83,5 +83,23 @@ export class Mapping implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/**
+ * A file's bytes in memory without reading it. They must not be written to: the processor forbids it. The address space
+ * goes back when the garbage collector has seen the last view go.
+ * @throws SyscallError when the file cannot be mapped (of sysfs few can), FfiUnavailableError, and as `openSync()` does.
+ */
+export function mapFile(path: string): Uint8Array {
+  const fd = openSync(path, "r");
+  try {
+    const length = fstatSync(fd).size;
+    const address = checked(sys("mmap", 0, length, PROT.READ, MAP.PRIVATE, fd, 0), "mmap", path);
+    const bytes = ffi().view(address, length);
+    abandoned.register(bytes.buffer, { address, length });
+    return bytes;
+  } finally {
+    closeSync(fd);
   }
 }

@@ -2,9 +2,20 @@
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import t from "tap";
-import { type Btf, findType, indexBtf, LazyBtf, openBtf, readBtf, sizeOf, writeBtf } from "../../src/btf/index.js";
+import {
+  type Btf,
+  type BtfIndex,
+  findType,
+  indexBtf,
+  LazyBtf,
+  openBtf,
+  readBtf,
+  sizeOf,
+  writeBtf,
+} from "../../src/btf/index.js";
 import { lazyArray } from "../../src/btf/lazy-array.js";
 import { InputError } from "../../src/util/errors.js";
+import { btfCase } from "../support/fuzz-btf/cases.js";
 import { runQuietly, whyNoTool } from "../support/tools.js";
 import { allKinds, goldenBlob, stringOffset } from "./all-kinds.js";
 
@@ -176,6 +187,34 @@ t.test("mutated blobs give what the whole reader gives, or an InputError", (t) =
     }),
     { numRuns: 2000 },
   );
+  t.end();
+});
+
+t.test("random types are found by name as in the list of all", (t) => {
+  let searches = 0;
+  for (let number = 0; number < 600; number++) {
+    const { bytes } = btfCase(20, number);
+    let all: BtfIndex;
+    try {
+      all = indexBtf(readBtf(bytes));
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      continue;
+    }
+    const names = new Set(all.types.map((_, id) => all.nameById(id)));
+    let lazy = openBtf(bytes);
+    for (const name of names) {
+      // Bytes that are no UTF-8 cannot be asked for.
+      if (name.includes("\ufffd")) continue;
+      // The first searches go through the types, later ones through an index.
+      if (++searches % 8 === 0) lazy = openBtf(bytes);
+      for (const kind of [undefined, "struct", "typeTag"] as const) {
+        const [found, expected] = [lazy.idsByName(name, kind), all.idsByName(name, kind)];
+        if (found.join() !== expected.join()) t.fail(`case ${number}: ${name} (${kind}): ${found}, not ${expected}`);
+      }
+    }
+  }
+  t.ok(searches > 1000);
   t.end();
 });
 
