@@ -114,6 +114,16 @@ const lazyChildProcess = {
   },
 };
 
+/** What the script for `verify` imports on demand is not in it: whoever needs that runs the script that holds all. */
+const verifyOnly = {
+  name: "verify-only",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^\./ }, ({ path, kind }) =>
+      kind === "dynamic-import" && path !== "./verify.js" ? { path: join(src, "cli/elsewhere.ts") } : undefined,
+    );
+  },
+};
+
 // The command: a small script that starts a large one from V8's compiled code.
 const script = {
   ...settings,
@@ -124,14 +134,18 @@ const script = {
   minifySyntax: true,
 };
 await build({ ...script, entryPoints: { "cli/main": join(src, "cli/main.ts") }, external: ["./command-line.js"] });
-await build({
+const large = {
   ...script,
-  entryPoints: { "cli/app": join(src, "cli/app.ts") },
   packages: "bundle",
-  plugins: [lazyChildProcess],
   external: ["esbuild"],
   // Code that is kept compiled cannot import() modules.
   supported: { "dynamic-import": false },
   define: { "import.meta.url": "scriptUrl" },
   banner: { js: 'const scriptUrl = require("node:url").pathToFileURL(__filename).href;' },
+};
+await build({ ...large, entryPoints: { "cli/app": join(src, "cli/app.ts") }, plugins: [lazyChildProcess] });
+await build({
+  ...large,
+  entryPoints: { "cli/verify": join(src, "cli/command-line.ts") },
+  plugins: [lazyChildProcess, verifyOnly],
 });

@@ -2,19 +2,9 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type KernelProfile, kernelProfile, kernelReleases } from "../kernel/profile.js";
-import { btfDumpCommand } from "./btf.js";
-import { btfCheckCommand } from "./btf-check.js";
-import { build } from "./build.js";
-import { disasm } from "./disasm.js";
-import { inspectCommand } from "./inspect.js";
-import { layoutCommand } from "./layout.js";
-import { linkCommand } from "./link.js";
-import { loadCommand } from "./load.js";
 import { ExitCode } from "./output.js";
 import { reportError } from "./report.js";
-import { NeedsModules } from "./rooms.js";
-import { runCommand } from "./run.js";
-import { verifyCommand } from "./verify.js";
+import { NeedsMore } from "./rooms.js";
 
 const version = (): string =>
   (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
@@ -59,6 +49,7 @@ function cpuCount(text: string): number {
   return count;
 }
 
+/** Commands are imported when they are given, so that a script can hold some of them only. */
 function commandLine(done: (code: number) => void): Command {
   const program = new Command("bpfsmith")
     .description("Write, verify, build, load and attach BPF programs. No clang, no LLVM, no libbpf.")
@@ -75,14 +66,14 @@ function commandLine(done: (code: number) => void): Command {
     .description("build an object file from a TypeScript program")
     .argument("<file>", "program (.ts)")
     .option("-o, --output <file>", "object to write (default: the program's name with .o, in this directory)")
-    .action(async (file, options) => done(await build(file, options)));
+    .action(async (file, options) => done(await (await import("./build.js")).build(file, options)));
 
   program
     .command("link")
     .description("link objects into one")
     .argument("<files...>", "objects (.o) or programs (.ts); of definitions that are weak the first one counts")
     .requiredOption("-o, --output <file>", "object to write")
-    .action(async (files, options) => done(await linkCommand(files, options)));
+    .action(async (files, options) => done(await (await import("./link.js")).linkCommand(files, options)));
 
   program
     .command("verify")
@@ -113,7 +104,7 @@ function commandLine(done: (code: number) => void): Command {
         command.error("error: give either a file or --records FILE");
       }
       if (options.logSize !== undefined && !options.log) command.error("error: --log-size needs a --log level");
-      done(await verifyCommand(file, options));
+      done(await (await import("./verify.js")).verifyCommand(file, options));
     });
 
   program
@@ -124,7 +115,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("--record <file>", "write load records with the kernel's answers (.jsonl)")
     .option("--log <level>", "print the kernel's log", logLevel)
     .option("--json", "one JSON object per program")
-    .action(async (file, options) => done(await loadCommand(file, options)));
+    .action(async (file, options) => done(await (await import("./load.js")).loadCommand(file, options)));
 
   program
     .command("run")
@@ -136,7 +127,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("-o, --output <file>", "object to write (default: the program's name with .o, in this directory)")
     .option("--device <interface>", "network interface for XDP programs and socket filters")
     .option("-v, --verbose", "print the verifier's log")
-    .action(async (file, args, options) => done(await runCommand(file, args, options)));
+    .action(async (file, args, options) => done(await (await import("./run.js")).runCommand(file, args, options)));
 
   program
     .command("inspect")
@@ -144,7 +135,7 @@ function commandLine(done: (code: number) => void): Command {
     .argument("<file>", "object (.o) or program (.ts)")
     .option("--btf <file>", "try the CO-RE relocations against the types of this BTF or ELF file")
     .option("--json", "one JSON object")
-    .action(async (file, options) => done(await inspectCommand(file, options)));
+    .action(async (file, options) => done(await (await import("./inspect.js")).inspectCommand(file, options)));
 
   program
     .command("disasm")
@@ -152,7 +143,7 @@ function commandLine(done: (code: number) => void): Command {
     .argument("<file>", "object (.o) or program (.ts)")
     .option("--opcodes", "with the bytes of each instruction")
     .option("--linum", "with the source lines")
-    .action(async (file, options) => done(await disasm(file, options)));
+    .action(async (file, options) => done(await (await import("./disasm.js")).disasm(file, options)));
 
   const btf = program.command("btf").description("show the types (BTF) of kernels, modules and objects");
   btf
@@ -163,7 +154,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("--root <type>", "only this type, a name or an id, and what it needs; may be repeated", several)
     .option("--base <file>", "the types that the file's continue (default for /sys/kernel/btf/MODULE: vmlinux)")
     .option("--unsorted", "C definitions in the order of their ids, not by name")
-    .action((file, options) => done(btfDumpCommand(file, options)));
+    .action(async (file, options) => done((await import("./btf.js")).btfDumpCommand(file, options)));
   btf
     .command("check")
     .description("say what the kernel says of types when they are loaded (BPF_BTF_LOAD)")
@@ -171,7 +162,7 @@ function commandLine(done: (code: number) => void): Command {
     .option("--log", "with the kernel's log")
     .option("--vmlinux <file>", "the kernel's own BTF (default: /sys/kernel/btf/vmlinux, read only when needed)")
     .option("--json", "as JSON")
-    .action(async (file, options) => done(await btfCheckCommand(file, options)));
+    .action(async (file, options) => done(await (await import("./btf-check.js")).btfCheckCommand(file, options)));
 
   program
     .command("layout")
@@ -189,14 +180,14 @@ function commandLine(done: (code: number) => void): Command {
     .option("--contains <name>", "only structs that hold this one; without names a list")
     .option("--expand", "write out the structs that are members")
     .option("--json", "one JSON object per struct")
-    .action((names, options) => done(layoutCommand(names, options)));
+    .action(async (names, options) => done((await import("./layout.js")).layoutCommand(names, options)));
 
   return program;
 }
 
 /**
  * Runs one command line (with the two words that Node puts in front) and gives its exit code.
- * @throws NeedsModules when it must be run again where bpfsmith runs as modules; nothing has happened then.
+ * @throws NeedsMore when it must be run again by more of bpfsmith than runs; nothing has happened then.
  */
 export async function main(argv: readonly string[]): Promise<number> {
   let code: number = ExitCode.OK;
@@ -206,7 +197,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     }).parseAsync(argv as string[]);
     return code;
   } catch (error) {
-    if (error instanceof NeedsModules) throw error;
+    if (error instanceof NeedsMore) throw error;
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
     return reportError(error);
   }

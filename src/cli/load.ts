@@ -9,8 +9,9 @@ import { writeRecord } from "../model/record.js";
 import { type ResolvedObject, resolveObject } from "../object/resolve.js";
 import type { Fd } from "../syscall/fd.js";
 import { pinObject } from "../syscall/pin.js";
+import { paint } from "./colors.js";
 import { readInput, stemOf } from "./input.js";
-import { colors, ExitCode, note, print } from "./output.js";
+import { ExitCode, note, print } from "./output.js";
 import { resolveFor } from "./target.js";
 
 /** Options of `load`. */
@@ -59,7 +60,9 @@ export async function loadCommand(file: string, options: LoadOptions): Promise<n
     if (options.json) print(JSON.stringify({ program: name, section, insns: load.insns.length / 8, log, pinned }));
     else {
       if (log !== "") print(log.trimEnd());
-      print(`${name}: ${colors.green("loaded")}${pinned === null ? ", and unloaded again" : `, pinned at ${pinned}`}`);
+      print(
+        `${name}: ${paint("green", "loaded", 1)}${pinned === null ? ", and unloaded again" : `, pinned at ${pinned}`}`,
+      );
     }
   }
   return ExitCode.OK;

@@ -1,16 +1,16 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: MIT
 // The command starts here. Compiling the program takes longer than running it, so V8's compiled code is kept
-// between runs, one file a command: with whatever functions that command needed, and no others.
+// between runs, one file a command: with whatever functions that command needed, and no others. `verify`, which CI
+// runs thousands of times, has a smaller script.
 import { readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Script } from "node:vm";
 import { cacheDir, replaceFile } from "./cache.js";
+import type { NeedsMore, Runner } from "./rooms.js";
 
 type Main = (argv: readonly string[]) => Promise<number>;
-
-const appFile = join(__dirname, "app.cjs");
 
 /** Bytes in front of the compiled code: which build it belongs to, when it was first kept, when last. */
 const HEADER = 128;
@@ -22,9 +22,9 @@ interface KeptCode {
   readonly last: number;
 }
 
-/** Tells this file apart from every other build's: V8 itself compares little more than the length. */
-function buildName(): string {
-  const { ino, mtimeMs, size } = statSync(appFile);
+/** Tells a script apart from every other build's: V8 itself compares little more than the length. */
+function buildName(file: string): string {
+  const { ino, mtimeMs, size } = statSync(file);
   return `${ino} ${mtimeMs} ${size}`;
 }
 
@@ -59,34 +59,37 @@ function keepCode(path: string, build: string, first: number, script: Script): v
   });
 }
 
-function loadApp(): { main: Main } {
+function loadScript(runner: Runner): { main: Main } {
+  const file = join(__dirname, `${runner}.cjs`);
   const dir = cacheDir();
   const command = /^[a-z]{1,16}$/.exec(process.argv[2] ?? "")?.[0] ?? "other";
-  const path = dir === undefined ? undefined : join(dir, `${command}-${process.version}-${process.arch}.code`);
-  const build = buildName();
+  const path =
+    dir === undefined ? undefined : join(dir, `${runner}-${command}-${process.version}-${process.arch}.code`);
+  const build = buildName(file);
   const kept = path === undefined ? undefined : readCode(path, build);
   // The script is plain ASCII.
-  const source = `(function (module, exports, require, __filename) {${readFileSync(appFile, "latin1")}\n})`;
-  const script = new Script(source, { filename: appFile, cachedData: kept?.code });
+  const source = `(function (module, exports, require, __filename) {${readFileSync(file, "latin1")}\n})`;
+  const script = new Script(source, { filename: file, cachedData: kept?.code });
   const now = Date.now();
   const current = kept !== undefined && script.cachedDataRejected === false;
   if (path !== undefined && !(current && !isStale(kept, now)))
     keepCode(path, build, current ? kept.first : now, script);
   const module = { exports: {} };
-  script.runInThisContext()(module, module.exports, createRequire(appFile), appFile);
+  script.runInThisContext()(module, module.exports, createRequire(file), file);
   return module.exports as { main: Main };
 }
 
-async function start(): Promise<number> {
+async function run(runner: Runner): Promise<number> {
+  const { main } = runner === "modules" ? ((await import("./command-line.js")) as { main: Main }) : loadScript(runner);
   try {
-    return await loadApp().main(process.argv);
+    return await main(process.argv);
   } catch (error) {
-    if ((error as Error).name !== "NeedsModules") throw error;
-    const { main } = (await import("./command-line.js")) as { main: Main };
-    return main(process.argv);
+    // Of whichever copy: every script has a class of its own.
+    if ((error as Error).name !== "NeedsMore") throw error;
+    return run((error as NeedsMore).runner);
   }
 }
 
-start().then((code) => {
+run(process.argv[2] === "verify" ? "verify" : "app").then((code) => {
   process.exitCode = code;
 });

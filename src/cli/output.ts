@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 import { writeSync } from "node:fs";
-import pc from "picocolors";
 
 /** Exit codes of the command line. */
 export const ExitCode = {
@@ -73,8 +72,3 @@ export function printPieces(pieces: Iterable<string>): void {
 export function note(line: string): void {
   writeAll(2, `${line}\n`);
 }
-
-const toTerminal = process.stderr.isTTY === true && process.env.NO_COLOR === undefined;
-
-/** Colours for standard error, plain when it is no terminal. */
-export const colors = pc.createColors(toTerminal);

@@ -2,7 +2,8 @@
 import { SyscallError, VerifierRejection } from "../syscall/errors.js";
 import { FfiUnavailableError } from "../syscall/ffi.js";
 import { InputError } from "../util/errors.js";
-import { colors, ExitCode, note } from "./output.js";
+import { paint } from "./colors.js";
+import { ExitCode, note } from "./output.js";
 
 /** The errno of a failed file operation, when `error` is one. */
 function fileErrorCode(error: unknown): string | undefined {
@@ -12,7 +13,7 @@ function fileErrorCode(error: unknown): string | undefined {
 
 /** Prints one clear message for whatever went wrong and says which exit code it stands for. */
 export function reportError(error: unknown): number {
-  const failed = colors.red("error:");
+  const failed = paint("red", "error:", 2);
   if (error instanceof VerifierRejection) {
     note(error.log.trimEnd());
     note(`${failed} ${error.message}`);

@@ -6,12 +6,21 @@
  */
 export type Rooms = (specifier: string) => unknown;
 
+/** By what a command line can be run: the script for `verify`, the script that holds every command, the modules. */
+export type Runner = "verify" | "app" | "modules";
+
 /**
- * A program can only run on the library's modules, as it uses top-level await, `import.meta`, or packages that may
- * themselves import bpfsmith and must meet the same one.
+ * The command line needs more of bpfsmith than runs. A program can only run on the library's modules when it uses
+ * top-level await, `import.meta`, or packages that may themselves import bpfsmith and must meet the same one.
  */
-export class NeedsModules extends Error {
-  override readonly name = "NeedsModules";
+export class NeedsMore extends Error {
+  override readonly name = "NeedsMore";
+  readonly runner: Runner;
+
+  constructor(runner: Runner) {
+    super(`needs ${runner}`);
+    this.runner = runner;
+  }
 }
 
 let joined: Rooms | undefined;

@@ -11,8 +11,9 @@ import { FfiUnavailableError } from "../syscall/ffi.js";
 import { RingBufferReader } from "../syscall/ringbuf.js";
 import { InputError } from "../util/errors.js";
 import { writeObjectFile } from "./build.js";
+import { paint } from "./colors.js";
 import { readInput, stemOf } from "./input.js";
-import { colors, ExitCode, note, print } from "./output.js";
+import { ExitCode, note, print } from "./output.js";
 import type { LoadedSource } from "./source.js";
 import { resolveFor } from "./target.js";
 import { timedVerify, verdictLine } from "./verdict.js";
@@ -40,7 +41,7 @@ function verifyAll(resolved: ResolvedObject, logLevel: number): boolean {
       if (logLevel === 0) verdict = timedVerify(load, 1);
     }
     if (verdict.result.log !== "") note(verdict.result.log.trimEnd());
-    note(verdictLine(name, load.insns.length, verdict));
+    note(verdictLine(name, load.insns.length, verdict, 2));
   }
   return accepted;
 }
@@ -136,7 +137,7 @@ export async function runCommand(file: string, rest: readonly string[], options:
       note(
         object.links.length === 0
           ? "loaded; no program says where it attaches"
-          : `attached to ${object.links.map((link) => link.target).join(", ")}; ${colors.dim("Ctrl-C ends it")}`,
+          : `attached to ${object.links.map((link) => link.target).join(", ")}; ${paint("dim", "Ctrl-C ends it", 2)}`,
       );
       if (options.duration !== undefined) end.endAfter(options.duration);
       const args = { json: options.json === true, rest };

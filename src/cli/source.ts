@@ -8,7 +8,7 @@ import { compileFunction } from "node:vm";
 import { InputError } from "../util/errors.js";
 import { type Bundle, bundleModule, bundleScript, ownRoot } from "./bundle.js";
 import { type CachedBundle, cacheDir, readCache, writeCache } from "./cache.js";
-import { joinedRooms, NeedsModules, type Rooms } from "./rooms.js";
+import { joinedRooms, NeedsMore, type Rooms } from "./rooms.js";
 
 /** A user's program, imported. */
 export interface LoadedSource {
@@ -77,10 +77,10 @@ function importModule({ module }: CachedBundle): Promise<Exports> {
   return import(`${pathToFileURL(module).href}?${statSync(module).mtimeMs}`) as Promise<Exports>;
 }
 
-/** @throws NeedsModules when the program is none for a script. */
+/** @throws NeedsMore when the program is none for a script. */
 function runScript({ module: path }: CachedBundle, rooms: Rooms): Exports {
   const code = readFileSync(path, "utf8");
-  if (code === "") throw new NeedsModules();
+  if (code === "") throw new NeedsMore("modules");
   const requireNode = createRequire(import.meta.url);
   const require = (specifier: string): unknown => rooms(specifier) ?? requireNode(specifier);
   const module = { exports: {} };
@@ -96,7 +96,7 @@ async function scriptOrNothing(file: string): Promise<Bundle> {
 /**
  * Imports a TypeScript (or JavaScript) program. Types are stripped, not checked. The bundle is
  * cached, so that an unchanged program starts without the bundler.
- * @throws InputError when the file is missing or does not parse; NeedsModules when bpfsmith runs as one script and the
+ * @throws InputError when the file is missing or does not parse; NeedsMore when bpfsmith runs as one script and the
  * program cannot; whatever the program itself throws.
  */
 export async function loadSource(path: string): Promise<LoadedSource> {

@@ -6,7 +6,8 @@ import { nrCpuIds as thisMachinesCpus } from "../load/cpus.js";
 import { kernelTypes } from "../load/vmlinux.js";
 import type { ProgramLoad } from "../model/load.js";
 import { type VerifyResult, verify } from "../verifier/verify.js";
-import { colors, ExitCode, printParts } from "./output.js";
+import { type Output, paint } from "./colors.js";
+import { ExitCode, printParts } from "./output.js";
 
 /** Whom to answer for, and how much room it has. */
 export interface VerifyTarget {
@@ -67,19 +68,19 @@ export function worse(a: number, b: number): number {
 }
 
 /** One line for a person about a program whose instructions take so many bytes. */
-export function verdictLine(name: string, bytes: number, { result, microseconds }: TimedVerdict): string {
+export function verdictLine(name: string, bytes: number, { result, microseconds }: TimedVerdict, to: Output): string {
   const { stats } = result;
   const figures =
     `${bytes / INSN_SIZE} insns, ${stats.insnsProcessed} processed, ${stats.totalStates} states, ` +
     `${(microseconds / 1000).toFixed(2)} ms`;
-  if (result.verdict === "accepted") return `${name}: ${colors.green("accepted")} (${figures})`;
+  if (result.verdict === "accepted") return `${name}: ${paint("green", "accepted", to)} (${figures})`;
   if (result.verdict === "unsupported") {
     const at = result.construct;
-    return `${name}: ${colors.yellow("unsupported")}: ${at?.what ?? ""} at insn ${at?.insn ?? 0} (${figures})`;
+    return `${name}: ${paint("yellow", "unsupported", to)}: ${at?.what ?? ""} at insn ${at?.insn ?? 0} (${figures})`;
   }
   // With a log that does not fit the kernel refuses whatever the verdict is.
   const reason = result.errno === Errno.ENOSPC ? `the log takes ${result.logTrueSize} bytes` : result.lastMessage;
-  return `${name}: ${colors.red("rejected")}: ${reason} (${errnoName(result.errno) ?? result.errno}; ${figures})`;
+  return `${name}: ${paint("red", "rejected", to)}: ${reason} (${errnoName(result.errno) ?? result.errno}; ${figures})`;
 }
 
 /** Characters of a log that are escaped at once: as JSON a log of 500 MB is longer than a string may be. */

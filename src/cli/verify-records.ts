@@ -49,7 +49,7 @@ function answer(text: string, options: VerifyRecordsOptions): number {
     verdict = inexpressible(error.construct);
   }
   if (options.json) printVerdictJson({ id }, verdict);
-  else print(verdictLine(id, load?.insns.length ?? 0, verdict));
+  else print(verdictLine(id, load?.insns.length ?? 0, verdict, 1));
   return verdictExit(verdict.result);
 }
 

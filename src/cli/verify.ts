@@ -4,9 +4,10 @@ import type { ObjectSpec } from "../model/spec.js";
 import { setGlobal } from "../object/globals.js";
 import { type RefusedProgram, type ResolvedProgram, resolveObject } from "../object/resolve.js";
 import { InputError } from "../util/errors.js";
+import { paint } from "./colors.js";
 import { annotation } from "./github.js";
 import { readInput } from "./input.js";
-import { colors, ExitCode, note, print } from "./output.js";
+import { ExitCode, note, print } from "./output.js";
 import { type KernelTarget, resolveFor } from "./target.js";
 import {
   printVerdictJson,
@@ -48,7 +49,7 @@ function checkNames(spec: ObjectSpec, names: readonly string[]): void {
 function show(file: string, { name, section, load }: ResolvedProgram, verdict: TimedVerdict, options: VerifyOptions) {
   if (options.json) return printVerdictJson({ program: name, section }, verdict);
   if (verdict.result.log !== "") print(verdict.result.log.trimEnd());
-  print(verdictLine(name, load.insns.length, verdict));
+  print(verdictLine(name, load.insns.length, verdict, 1));
   const shown = options.format === "github" ? annotation(file, name, load, verdict) : undefined;
   if (shown !== undefined) print(shown);
 }
@@ -56,7 +57,7 @@ function show(file: string, { name, section, load }: ResolvedProgram, verdict: T
 /** A program that this kernel cannot have is no verdict of its verifier's. */
 function showRefused({ name, section, error }: RefusedProgram, options: VerifyOptions): void {
   if (options.json) print(JSON.stringify({ program: name, section, verdict: "refused", message: error.message }));
-  else print(`${name}: ${colors.red("refused")}: ${error.message}`);
+  else print(`${name}: ${paint("red", "refused", 1)}: ${error.message}`);
 }
 
 /** `3 programs: 2 accepted, 1 rejected` */

@@ -39,7 +39,17 @@ export function toBase64(bytes: Uint8Array): string {
   return parts.join("");
 }
 
-const base64Values: ReadonlyMap<string, number> = new Map([...BASE64_DIGITS].map((digit, i) => [digit, i]));
+/** What an ASCII character is worth as a digit; -1 for those that are none. */
+const base64Values = new Int8Array(128).fill(-1);
+for (let i = 0; i < BASE64_DIGITS.length; i++) base64Values[BASE64_DIGITS.charCodeAt(i)] = i;
+
+/** The value of the digit at `i`, 0 behind the last one. */
+function digitAt(text: string, i: number, digits: number): number {
+  if (i >= digits) return 0;
+  const value = base64Values[text.charCodeAt(i)] ?? -1;
+  if (value < 0) throw new InputError(`no base64 digit at position ${i}: ${JSON.stringify(text[i])}`);
+  return value;
+}
 
 /**
  * The bytes of a base64 text (RFC 4648, section 4), padded.
@@ -50,17 +60,16 @@ export function fromBase64(text: string): Uint8Array {
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
   const bytes = new Uint8Array((text.length / 4) * 3 - padding);
   const digits = text.length - padding;
-  let word = 0;
-  for (let i = 0; i < text.length; i++) {
-    const value = i < digits ? base64Values.get(text[i]!) : 0;
-    if (value === undefined) throw new InputError(`no base64 digit at position ${i}: ${JSON.stringify(text[i])}`);
-    word = (word << 6) | value;
-    if (i % 4 !== 3) continue;
-    const at = (i >> 2) * 3;
+  for (let i = 0, at = 0; i < text.length; i += 4, at += 3) {
+    const word =
+      (digitAt(text, i, digits) << 18) |
+      (digitAt(text, i + 1, digits) << 12) |
+      (digitAt(text, i + 2, digits) << 6) |
+      digitAt(text, i + 3, digits);
+    // What lies behind the array's end is dropped.
     bytes[at] = word >> 16;
-    if (at + 1 < bytes.length) bytes[at + 1] = word >> 8;
-    if (at + 2 < bytes.length) bytes[at + 2] = word;
-    word = 0;
+    bytes[at + 1] = word >> 8;
+    bytes[at + 2] = word;
   }
   return bytes;
 }
