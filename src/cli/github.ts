@@ -2,7 +2,7 @@
 import { isAbsolute, relative } from "node:path";
 import type { ProgramLoad } from "../model/load.js";
 import { rejectedInsn, sourceLine } from "./place.js";
-import type { TimedVerdict } from "./verdict.js";
+import { reasonOf, type TimedVerdict } from "./verdict.js";
 
 /** Text of an annotation's message. */
 function message(text: string): string {
@@ -28,17 +28,18 @@ export function annotation(
   file: string,
   name: string,
   load: ProgramLoad,
-  { result }: Pick<TimedVerdict, "result">,
+  { result, explanation }: Pick<TimedVerdict, "result" | "explanation">,
 ): string | undefined {
   if (result.verdict === "accepted") return undefined;
-  const insn = rejectedInsn(result);
+  const insn = explanation?.insn ?? rejectedInsn(result);
   const place = insn === undefined ? undefined : sourceLine(load, insn);
   const properties = [
     `file=${property(inRepository(place?.file ?? file))}`,
     ...(place === undefined ? [] : [`line=${place.line}`, `col=${place.column}`]),
     `title=${property(`BPF program ${name}: ${result.verdict}`)}`,
   ];
-  const text = result.verdict === "rejected" ? result.lastMessage : `not modelled: ${result.construct?.what ?? ""}`;
+  const text =
+    result.verdict === "rejected" ? reasonOf(result, explanation) : `not modelled: ${result.construct?.what ?? ""}`;
   const at = insn === undefined ? "" : ` (insn ${insn})`;
   return `::${result.verdict === "rejected" ? "error" : "warning"} ${properties.join(",")}::${message(text + at)}`;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import {
+  CORE_POISON_HELPER,
   type CorePatch,
   CoreRelocator,
   type CoreReloResult,
@@ -171,7 +172,7 @@ function outcome({ chosen, patch }: CoreReloResult): Pick<CoreFacts, "target" | 
 function patchWords(patch: CorePatch): string {
   if (patch.kind !== "poison") return `${patch.after}${patch.size === null ? "" : `, ${patch.size.after} bytes wide`}`;
   const cause = patch.cause === "resized" ? ", for the field has another size" : "";
-  return `an invalid call${cause}`;
+  return `an invalid call (unknown#${CORE_POISON_HELPER})${cause}`;
 }
 
 function factsOf(spec: ObjectSpec, core: CoreReader): Facts {

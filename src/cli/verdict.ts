@@ -5,6 +5,7 @@ import type { KernelProfile } from "../kernel/profile.js";
 import { nrCpuIds as thisMachinesCpus } from "../load/cpus.js";
 import { kernelTypes } from "../load/vmlinux.js";
 import type { ProgramLoad } from "../model/load.js";
+import type { Explanation } from "../object/missing.js";
 import { type VerifyResult, verify } from "../verifier/verify.js";
 import { type Output, paint } from "./colors.js";
 import { ExitCode, printParts } from "./output.js";
@@ -24,6 +25,8 @@ export interface VerifyTarget {
 export interface TimedVerdict {
   readonly result: VerifyResult;
   readonly microseconds: number;
+  /** What is meant where the program calls what no kernel has, because this one lacks something. */
+  readonly explanation?: Explanation;
 }
 
 let machine: number | undefined;
@@ -67,8 +70,18 @@ export function worse(a: number, b: number): number {
   return [ExitCode.BUG, ExitCode.REJECTED].find((code) => a === code || b === code) ?? Math.max(a, b);
 }
 
+/** Why a program is rejected. */
+export function reasonOf({ lastMessage }: VerifyResult, explanation: Explanation | undefined): string {
+  return explanation?.reason ?? lastMessage;
+}
+
 /** One line for a person about a program whose instructions take so many bytes. */
-export function verdictLine(name: string, bytes: number, { result, microseconds }: TimedVerdict, to: Output): string {
+export function verdictLine(
+  name: string,
+  bytes: number,
+  { result, microseconds, explanation }: TimedVerdict,
+  to: Output,
+): string {
   const { stats } = result;
   const figures =
     `${bytes / INSN_SIZE} insns, ${stats.insnsProcessed} processed, ${stats.totalStates} states, ` +
@@ -79,7 +92,8 @@ export function verdictLine(name: string, bytes: number, { result, microseconds 
     return `${name}: ${paint("yellow", "unsupported", to)}: ${at?.what ?? ""} at insn ${at?.insn ?? 0} (${figures})`;
   }
   // With a log that does not fit the kernel refuses whatever the verdict is.
-  const reason = result.errno === Errno.ENOSPC ? `the log takes ${result.logTrueSize} bytes` : result.lastMessage;
+  const reason =
+    result.errno === Errno.ENOSPC ? `the log takes ${result.logTrueSize} bytes` : reasonOf(result, explanation);
   return `${name}: ${paint("red", "rejected", to)}: ${reason} (${errnoName(result.errno) ?? result.errno}; ${figures})`;
 }
 
@@ -92,7 +106,7 @@ function* jsonString(text: string): Generator<string> {
   yield '"';
 }
 
-function* verdictJson(id: object, { result, microseconds }: TimedVerdict): Generator<string> {
+function* verdictJson(id: object, { result, microseconds, explanation }: TimedVerdict): Generator<string> {
   const { stats } = result;
   const before = JSON.stringify({ ...id, verdict: result.verdict, errno: result.errno });
   const after = JSON.stringify({
@@ -103,6 +117,7 @@ function* verdictJson(id: object, { result, microseconds }: TimedVerdict): Gener
     mark_read: stats.markRead,
     time_us: microseconds,
     construct: result.construct,
+    explanation: explanation === undefined ? undefined : { insn: explanation.insn, reason: explanation.reason },
     log_true_size: result.logTrueSize,
   });
   yield `${before.slice(0, -1)},"log":`;

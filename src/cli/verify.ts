@@ -2,6 +2,7 @@
 import { SECTION } from "../elf/format.js";
 import type { ObjectSpec } from "../model/spec.js";
 import { setGlobal } from "../object/globals.js";
+import { explainMissing } from "../object/missing.js";
 import { type RefusedProgram, type ResolvedProgram, resolveObject } from "../object/resolve.js";
 import { InputError } from "../util/errors.js";
 import { paint } from "./colors.js";
@@ -33,10 +34,19 @@ export interface VerifyOptions extends VerifyTarget, KernelTarget {
 }
 
 /** A rejection without its log helps nobody: the path to the error is shown unasked. */
-function judge({ load }: ResolvedProgram, options: VerifyOptions): TimedVerdict {
+function judge({ load, missing }: ResolvedProgram, options: VerifyOptions): TimedVerdict {
   const verdict = timedVerify(load, options.log ?? 0, options);
-  if (options.log !== undefined || verdict.result.verdict !== "rejected") return verdict;
-  return timedVerify(load, 1, { ...options, logSize: undefined });
+  if (verdict.result.verdict !== "rejected") return verdict;
+  const path = () => timedVerify(load, 1, { ...options, logSize: undefined });
+  const shown = options.log === undefined ? path() : verdict;
+  if (missing.length === 0) return shown;
+  const explanation = explainMissing(shown.result.log, missing) ?? explainMissing(path().result.log, missing);
+  return { ...shown, explanation };
+}
+
+/** The log for people: what the kernel could not know is said in place of its words. */
+function readableLog({ result: { log } }: TimedVerdict, { missing }: ResolvedProgram): string {
+  return explainMissing(log, missing)?.log ?? log;
 }
 
 /** @throws InputError when the user asks for a program that the object does not have */
@@ -46,9 +56,11 @@ function checkNames(spec: ObjectSpec, names: readonly string[]): void {
   if (missing !== undefined) throw new InputError(`the object has no program ${missing}; it has ${known.join(", ")}`);
 }
 
-function show(file: string, { name, section, load }: ResolvedProgram, verdict: TimedVerdict, options: VerifyOptions) {
+function show(file: string, program: ResolvedProgram, verdict: TimedVerdict, options: VerifyOptions) {
+  const { name, section, load } = program;
   if (options.json) return printVerdictJson({ program: name, section }, verdict);
-  if (verdict.result.log !== "") print(verdict.result.log.trimEnd());
+  const log = readableLog(verdict, program);
+  if (log !== "") print(log.trimEnd());
   print(verdictLine(name, load.insns.length, verdict, 1));
   const shown = options.format === "github" ? annotation(file, name, load, verdict) : undefined;
   if (shown !== undefined) print(shown);

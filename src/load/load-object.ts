@@ -2,8 +2,10 @@
 import { unlinkSync } from "node:fs";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
 import type { MapSpec } from "../model/spec.js";
+import { explainMissing, type MissingRef } from "../object/missing.js";
 import type { ResolvedStructOps } from "../object/struct-ops.js";
 import { loadBtf } from "../syscall/btf.js";
+import { VerifierRejection } from "../syscall/errors.js";
 import { disposeAll, type Fd } from "../syscall/fd.js";
 import { loadProgram } from "../syscall/program.js";
 import { LoadedObject, type LoadedProgramEntry } from "./loaded-object.js";
@@ -19,6 +21,8 @@ export interface ProgramToLoad {
   readonly section: string;
   /** False leaves it out. */
   readonly autoload?: boolean;
+  /** Instructions that refer to what the kernel lacks, for the log of a rejection. */
+  readonly missing?: readonly MissingRef[];
 }
 
 /** A map with its name in the object, of which the kernel keeps 15 bytes only. */
@@ -155,10 +159,10 @@ class Loading {
     return fd;
   }
 
-  program({ name, load, section }: ProgramToLoad): void {
+  program({ name, load, section, missing }: ProgramToLoad): void {
     const fds = load.maps.map((map) => this.maps.get(map)!.number);
     const btf = load.btf === null ? null : this.#btf(load.btf, load.name);
-    const { fd, log } = loadProgram(programRequest(load, fds, btf), this.#options.logLevel);
+    const { fd, log } = explained(missing, () => loadProgram(programRequest(load, fds, btf), this.#options.logLevel));
     this.programs.push({ name: name ?? load.name, section, load, fd, log });
   }
 
@@ -166,5 +170,17 @@ class Loading {
     const fds = [...this.btfs, ...this.programs].map(({ fd }) => fd);
     disposeAll([...this.arenas, ...fds, ...this.maps.values(), ...this.#structOps]);
     for (const path of this.#pinned) unlinkSync(path);
+  }
+}
+
+/** Says in a rejection's log what an invalid call stands for. */
+function explained<T>(missing: readonly MissingRef[] | undefined, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof VerifierRejection)) throw error;
+    const explanation = explainMissing(error.log, missing ?? []);
+    if (explanation === undefined) throw error;
+    throw new VerifierRejection(error.program, error.errno, explanation.log);
   }
 }

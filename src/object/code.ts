@@ -16,6 +16,7 @@ import type { FdArrayEntry, MapLoad } from "../model/load.js";
 import type { FunctionSpec, ObjectSpec, Ref } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import type { ResolvedExterns } from "./externs.js";
+import type { MissingRef } from "./missing.js";
 import type { ModuleTypes } from "./options.js";
 
 /** A function at its place in a program. */
@@ -40,8 +41,14 @@ export interface CodeTargets {
   /** Name of the map that holds a section of data. */
   readonly dataMaps: ReadonlyMap<string, string>;
   readonly externs: ResolvedExterns;
-  /** A function's instructions after CO-RE relocation. */
-  readonly relocated: (func: FunctionSpec) => readonly Insn[];
+  /** A function's instructions after CO-RE relocation, and those that could not be relocated. */
+  readonly relocated: (func: FunctionSpec) => RelocatedCode;
+}
+
+/** A function's instructions after CO-RE relocation. */
+export interface RelocatedCode {
+  readonly insns: readonly Insn[];
+  readonly missing: readonly MissingRef[];
 }
 
 /** The instructions of a program and what they refer to by index. */
@@ -49,6 +56,8 @@ export interface LinkedCode {
   readonly insns: Uint8Array;
   readonly maps: MapLoad[];
   readonly fdArray: FdArrayEntry[] | null;
+  /** In ascending order of the instructions. */
+  readonly missing: MissingRef[];
 }
 
 /** Name of the map of configuration values among {@link CodeTargets.maps}. */
@@ -72,7 +81,7 @@ export class CodeLinker {
   readonly #btf: Btf | null;
   readonly #targets: CodeTargets;
   /** Instructions of each function, references not filled in. */
-  readonly #code = new Map<FunctionSpec, Uint8Array>();
+  readonly #code = new Map<FunctionSpec, { readonly bytes: Uint8Array; readonly missing: readonly MissingRef[] }>();
   #callbacks: ReadonlyMap<string, readonly string[]> | undefined;
   #slots = 0;
 
@@ -128,12 +137,17 @@ export class CodeLinker {
   link(placed: readonly Placed[]): LinkedCode {
     const last = placed.at(-1)!;
     const insns = new Uint8Array((last.offset + last.func.insns.length) * INSN_SIZE);
-    for (const { func, offset } of placed) insns.set(this.#codeOf(func), offset * INSN_SIZE);
     const patcher = new Patcher(insns, new Map(placed.map(({ func, offset }) => [func.name, offset])), this.#targets);
+    for (const { func, offset } of placed) {
+      const { bytes, missing } = this.#codeOf(func);
+      insns.set(bytes, offset * INSN_SIZE);
+      for (const ref of missing) patcher.missing.push({ ...ref, insn: offset + ref.insn });
+    }
     for (const { func, offset } of placed) {
       for (const ref of func.refs) patcher.patch(ref, offset + ref.insn);
     }
-    return { insns, maps: patcher.maps, fdArray: patcher.fdArray };
+    const { maps, fdArray, missing } = patcher;
+    return { insns, maps, fdArray, missing: missing.sort((a, b) => a.insn - b.insn) };
   }
 
   /** Does the function's CO-RE relocations now. @throws InputError when they cannot be done. */
@@ -141,10 +155,11 @@ export class CodeLinker {
     this.#codeOf(func);
   }
 
-  #codeOf(func: FunctionSpec): Uint8Array {
+  #codeOf(func: FunctionSpec) {
     let code = this.#code.get(func);
     if (code === undefined) {
-      code = encodeInsns(this.#targets.relocated(func));
+      const { insns, missing } = this.#targets.relocated(func);
+      code = { bytes: encodeInsns(insns), missing };
       this.#code.set(func, code);
     }
     return code;
@@ -188,6 +203,7 @@ function exceptionCallbacks(btf: Btf | null): Map<string, string[]> {
 /** Fills references in. */
 class Patcher {
   readonly maps: MapLoad[] = [];
+  readonly missing: MissingRef[] = [];
   fdArray: FdArrayEntry[] | null = null;
   readonly #modules: ModuleTypes[] = [];
   readonly #view: DataView;
@@ -238,6 +254,7 @@ class Patcher {
     if (map === undefined) throw new InputError(`there is no map ${name}`);
     if (!map.created) {
       for (const at of [slot, slot + 1]) this.#poison(at, POISON.map + map.index);
+      this.missing.push({ insn: slot, kind: "map", what: name });
       return;
     }
     let index = this.maps.indexOf(map.load);
@@ -278,6 +295,7 @@ class Patcher {
       this.#set(slot, { src: BPF_PSEUDO_KFUNC_CALL, off, imm: value.id });
     } else {
       this.#poison(slot, POISON.kfunc + indices.get(name)!);
+      this.missing.push({ insn: slot, kind: "kfunc", what: name });
     }
   }
 

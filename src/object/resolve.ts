@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-import type { Insn } from "../asm/insn.js";
 import { CoreRelocator, type CoreTarget } from "../btf/core/relocate.js";
 import { coreTypes } from "../btf/core/source.js";
+import { formatSpec } from "../btf/core/spec.js";
 import { encodeFuncInfo, encodeLineInfo } from "../btf/ext.js";
 import { FUNC_INFO_SIZE, LINE_INFO_SIZE } from "../btf/format.js";
 import { dataSectionKind, SECTION } from "../elf/format.js";
@@ -13,11 +13,12 @@ import type { InfoRecords, MapLoad, ProgramLoad } from "../model/load.js";
 import type { FunctionSpec, MapSpec, ObjectSpec } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import { attachBtfId } from "./attach-target.js";
-import { CodeLinker, type CodeMap, KCONFIG_MAP, type Placed } from "./code.js";
+import { CodeLinker, type CodeMap, KCONFIG_MAP, type Placed, type RelocatedCode } from "./code.js";
 import { type ResolvedExterns, resolveExterns } from "./externs.js";
 import { kconfigContent } from "./kconfig.js";
 import { type KernelBtf, kernelBtf } from "./kernel-btf.js";
 import { dataMapLoad, kernelName, mapLoad } from "./maps.js";
+import type { MissingRef } from "./missing.js";
 import type { MapEnvironment, ProgramKind, ResolveOptions } from "./options.js";
 import { type ResolvedStructOps, resolveStructOps, type StructOps } from "./struct-ops.js";
 
@@ -43,6 +44,8 @@ export interface ResolvedProgram {
   /** False when the SEC name asks for loading on demand only (`?`). */
   readonly autoload: boolean;
   readonly load: ProgramLoad;
+  /** Instructions that refer to what the kernel lacks: see {@link explainMissing}. */
+  readonly missing: readonly MissingRef[];
 }
 
 /** A program that cannot be brought to this kernel. */
@@ -191,14 +194,18 @@ class Resolver {
   }
 
   /** CO-RE relocation of whole functions, before they are put together. */
-  #relocator(): (func: FunctionSpec) => readonly Insn[] {
+  #relocator(): (func: FunctionSpec) => RelocatedCode {
     const { btf } = this.#spec;
     let relocator: CoreRelocator | undefined;
     return (func) => {
-      if (func.core.length === 0) return func.insns;
+      if (func.core.length === 0) return { insns: func.insns, missing: [] };
       if (btf === null) throw new InputError(`function ${func.name}: CO-RE relocations without types`);
       relocator ??= new CoreRelocator(btf, this.#coreTarget(), { littleEndian: this.#spec.endianness === "little" });
-      return relocator.relocate(func).insns;
+      const { insns, results } = relocator.relocate(func);
+      const missing = results
+        .filter(({ patch }) => patch.kind === "poison")
+        .map(({ relo, local }): MissingRef => ({ insn: relo.insn, kind: "core", what: formatSpec(local) }));
+      return { insns, missing };
     };
   }
 
@@ -230,8 +237,15 @@ class Resolver {
     const autoload = section?.autoload ?? !main.section.startsWith("?");
     const forced = this.#options.programTypes?.get(main.name);
     if (forced !== undefined) {
-      const load = this.#load(main, { ...forced, progFlags: 0, attachBtfId: 0 });
-      return { name: main.name, section: main.section, def: null, target: section?.target ?? null, autoload, load };
+      const loaded = this.#load(main, { ...forced, progFlags: 0, attachBtfId: 0 });
+      return {
+        name: main.name,
+        section: main.section,
+        def: null,
+        target: section?.target ?? null,
+        autoload,
+        ...loaded,
+      };
     }
     if (section === undefined) {
       throw new InputError(`program ${main.name}: no program type is known for this SEC name`, {
@@ -239,11 +253,11 @@ class Resolver {
       });
     }
     const { def, target } = section;
-    const load = this.#load(main, {
+    const loaded = this.#load(main, {
       ...this.#kind(main, section),
       progFlags: def.progFlags,
     });
-    return { name: main.name, section: main.section, def, target, autoload, load };
+    return { name: main.name, section: main.section, def, target, autoload, ...loaded };
   }
 
   #kind(main: FunctionSpec, section: ParsedSection): ProgramKind & { readonly attachBtfId: number } {
@@ -264,10 +278,10 @@ class Resolver {
   #load(
     main: FunctionSpec,
     kind: ProgramKind & { readonly progFlags: number; readonly attachBtfId: number },
-  ): ProgramLoad {
+  ): Pick<ResolvedProgram, "load" | "missing"> {
     const placed = this.#linker.place(main);
-    const { insns, maps, fdArray } = this.#linker.link(placed);
-    return {
+    const { insns, maps, fdArray, missing } = this.#linker.link(placed);
+    const load: ProgramLoad = {
       name: kernelName(main.symbol),
       progType: kind.progType,
       expectedAttachType: kind.attachType,
@@ -284,6 +298,7 @@ class Resolver {
       funcInfo: this.#funcInfo(placed),
       lineInfo: this.#lineInfo(placed),
     };
+    return { load, missing };
   }
 
   /** Nothing when the program itself has no record. @throws InputError when a subprogram then has none */

@@ -76,8 +76,14 @@ t.test("inspect tries relocations against the types of another object", async (t
   const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/core/${name}`, import.meta.url));
   const { stdout, stderr } = inspect(fixture("fields.bpf.o"), "--btf", fixture("fields-missing.btf"));
   t.equal(stderr, "");
-  t.match(stdout, /^ {2}loads +insn 0 .*struct thing\.a .*: an invalid call, for the field has another size$/m);
-  t.match(stdout, /^ {2}loads +insn 3 .*struct thing\.hidden .*, which the types do not have: an invalid call$/m);
+  t.match(
+    stdout,
+    /^ {2}loads +insn 0 .*struct thing\.a .*: an invalid call \(unknown#195896080\), for the field has another size$/m,
+  );
+  t.match(
+    stdout,
+    /^ {2}loads +insn 3 .*struct thing\.hidden .*, which the types do not have: an invalid call \(unknown#195896080\)$/m,
+  );
   t.match(inspect(fixture("fields.bpf.o"), "--btf", fixture("enums.bpf.o")).stdout, /field_exists.*do not have: 0$/m);
   t.match(inspect(fixture("fields.bpf.o"), "--btf", fixture("core.h")).stderr, /core\.h: BTF header: magic/);
 });
