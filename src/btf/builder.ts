@@ -260,7 +260,7 @@ function roundUp(n: number, to: number): number {
 }
 
 /** A bit field moves to the next unit of its type when it would straddle one, unless it is packed. */
-function placeBitField(from: number, bitSize: number, unitBits: number, packed: boolean): number {
+export function placeBitField(from: number, bitSize: number, unitBits: number, packed: boolean): number {
   if (packed) return from;
   const unitEnd = roundUp(from + 1, unitBits);
   return from + bitSize > unitEnd ? unitEnd : from;

@@ -2,8 +2,9 @@
 import { foldBinary } from "./arith.js";
 import type { Code, LoopControl, Operand } from "./code.js";
 import { Condition, type Test } from "./condition.js";
+import { KernelAccess } from "./core.js";
 import { type Helpers, type ProgramKind, withHelpers } from "./helpers.js";
-import { CODE, type CompileError, MEMORY, type Memory, type Scope } from "./internals.js";
+import { CODE, type CompileError, MEMORY, type Memory } from "./internals.js";
 import { fill, type Init, type Place, stackPlace } from "./places.js";
 import type { MaybeNull } from "./pointers.js";
 import { type PrintArg, printk } from "./printk.js";
@@ -43,11 +44,12 @@ export interface ForOptions {
  * A program while it is written: `p` in the callbacks. Its methods stand for statements, in the order of their calls;
  * the helpers that the program's type may call are methods too.
  */
-export class ProgramBuilder implements Scope {
+export class ProgramBuilder extends KernelAccess {
   readonly [CODE]: Code;
 
   /** @internal */
   constructor(code: Code) {
+    super();
     this[CODE] = code;
   }
 

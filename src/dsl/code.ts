@@ -16,6 +16,7 @@ import {
   type Base,
   type Block,
   type Bytes,
+  type CoreRef,
   FIRST_VIRTUAL,
   type Instruction,
   type Reg,
@@ -47,6 +48,8 @@ export interface Mem {
   readonly record?: OpenRecord;
   /** Why it cannot be written, when it cannot. */
   readonly readOnly?: string;
+  /** What CO-RE makes of the offset. */
+  readonly core?: CoreRef;
 }
 
 /** An instruction without its line. */
@@ -59,6 +62,8 @@ export interface Surroundings {
   readonly gpl: boolean;
   /** Registers the use of a map and gives the name that refers to it. */
   useMap(map: unknown, fail: (message: string) => InputError): string;
+  /** Registers the use of something of the kernel's and gives the name that refers to it. */
+  useExtern(extern: unknown, fail: (message: string) => InputError): string;
   /** Puts a constant string into `.rodata`. */
   useString(program: string, text: string): Symbol64;
 }
@@ -291,7 +296,7 @@ export class Code {
   #reachableMem(mem: Mem, size: number): Mem {
     this.#checkRecord(mem);
     if (mem.offset >= S16.min && mem.offset + size <= S16.max) return mem;
-    return { ...mem, base: { reg: this.addressOf(mem) }, offset: 0 };
+    return { ...mem, base: { reg: this.addressOf(mem) }, offset: 0, core: undefined };
   }
 
   /** The address in a register. */
@@ -303,6 +308,7 @@ export class Code {
       return dst;
     }
     this.emit({ op: "mov", dst, src: mem.base.reg });
+    if (mem.core !== undefined) return this.coreAlu("add", dst, BigInt(mem.offset), mem.core);
     if (mem.offset !== 0) {
       this.emit({ op: "alu", name: "add", bits: 64, dst, src: this.toSource({ value: BigInt(mem.offset) }, 64) });
     }
@@ -311,9 +317,9 @@ export class Code {
 
   /** Reads an integer. Signed ones of less than 32 bits come sign-extended to a word. */
   load(mem: Mem, kind: IntKind & { readonly bigEndian: boolean }): Operand {
-    const { base, offset } = this.#reachableMem(mem, kind.bits / 8);
+    const { base, offset, core } = this.#reachableMem(mem, kind.bits / 8);
     const dst = this.newReg();
-    this.emit({ op: "load", bytes: (kind.bits / 8) as Bytes, dst, base, offset });
+    this.emit({ op: "load", bytes: (kind.bits / 8) as Bytes, dst, base, offset, ...(core && { core }) });
     if (kind.bigEndian && kind.bits !== 8) return this.swap(kind.bits, { reg: dst });
     if (kind.signed && kind.bits < 32) return { reg: this.#extendSign(dst, kind.bits, 32) };
     return { reg: dst };
@@ -362,14 +368,33 @@ export class Code {
 
   /* Calls. */
 
-  /** Calls a helper with values that are in place already; gives R0 in a register of its own. */
-  call(helper: number, args: readonly Reg[]): Reg {
-    invariant(args.length <= 5, "a helper takes at most five arguments");
+  /**
+   * Calls a helper, by its number, or a function of the kernel with values that are in place already; gives R0 in
+   * a register of its own.
+   */
+  call(callee: number | { readonly extern: string }, args: readonly Reg[]): Reg {
+    invariant(args.length <= 5, "a call takes at most five arguments");
     args.forEach((src, i) => {
       this.emit({ op: "mov", dst: i + 1, src });
     });
-    this.emit({ op: "call", helper, args: args.length });
+    this.emit({ op: "call", callee, args: args.length });
     return this.copy(0);
+  }
+
+  /* CO-RE. */
+
+  /** A number that CO-RE finds out; `value` is what it is by the object's own types. */
+  core(core: CoreRef, value: bigint, wide = false): Reg {
+    const dst = this.newReg();
+    this.emit({ op: "core", dst, value, wide, core });
+    return dst;
+  }
+
+  /** `left op` a number that CO-RE finds out. */
+  coreAlu(op: BinaryOp, left: Reg, value: bigint, core: CoreRef): Reg {
+    const dst = this.copy(left);
+    this.emit({ op: "alu", name: op, bits: 64, dst, src: { imm: Number(value) }, core });
+    return dst;
   }
 
   symbol(symbol: Symbol64): Reg {

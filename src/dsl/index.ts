@@ -3,8 +3,41 @@ export { XdpAction } from "../kernel/uapi.js";
 export type { ConditionArg, ForOptions, LoopControl, Program, ProgramBuilder } from "./builder.js";
 export type { Condition } from "./condition.js";
 export type { KprobeContext, RawTracepointContext, ReadOnlyInt, SocketFilterContext, XdpContext } from "./context.js";
+export type { Read } from "./core.js";
+export {
+  type ExternOptions,
+  type Kconfig,
+  type KconfigType,
+  type KconfigValue,
+  type KernelVariable,
+  type Kfunc,
+  type KfuncArg,
+  type KfuncOptions,
+  type KfuncResult,
+  type Ksym,
+  kconfig,
+  kfunc,
+  ksym,
+  Tristate,
+  type TypedKsym,
+  tristate,
+} from "./externs.js";
 export type { Helpers, ProgramKind } from "./helpers.js";
 export type { CompileError, Memory, Scope } from "./internals.js";
+export type { KernelElements, KernelInt, KernelObject, KernelPlace, KernelRef } from "./kernel-places.js";
+export {
+  type BitsType,
+  bits,
+  type Enumerators,
+  type KernelEnum,
+  type KernelFields,
+  type KernelStruct,
+  type KernelTypedef,
+  kernelEnum,
+  kernelStruct,
+  kernelTypedef,
+  kernelUnion,
+} from "./kernel-types.js";
 export {
   type AnyMap,
   type ArrayMap,
@@ -60,6 +93,7 @@ export {
   type IntName,
   type IntType,
   type JsOf,
+  type KernelArrayType,
   type PtrType,
   ptr,
   type StructJs,
@@ -69,6 +103,7 @@ export {
   s32,
   s64,
   struct,
+  type TypeDecl,
   u8,
   u16,
   u32,

@@ -13,6 +13,8 @@ export const CODE: unique symbol = Symbol("code");
 export const MEMORY: unique symbol = Symbol("memory");
 /** How a value is read. */
 export const READ: unique symbol = Symbol("read");
+/** Where a part of a kernel object lies. */
+export const FIELD: unique symbol = Symbol("field");
 /** A map's registration and layout. */
 export const MAP: unique symbol = Symbol("map");
 /** Text of a {@link CompileError}. */

@@ -2,13 +2,25 @@
 import { BtfBuilder } from "../btf/builder.js";
 import { licenseIsGplCompatible } from "../kernel/license.js";
 import { dataSpec, dataVariable, functionSpec, objectSpec } from "../model/make.js";
-import type { DataSpec, DataVariable, FunctionSpec, LineSpec, MapSpec, ObjectSpec, Ref } from "../model/spec.js";
+import type {
+  CoreReloSpec,
+  DataSpec,
+  DataVariable,
+  ExternSpec,
+  FunctionSpec,
+  LineSpec,
+  MapSpec,
+  ObjectSpec,
+  Ref,
+} from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import type { Surroundings } from "./code.js";
 import { type Emitted, emitRoutine, StackOverflow, UndefinedValue } from "./codegen/emit.js";
 import type { Routine, Symbol64 } from "./codegen/ir.js";
 import type { ContextType } from "./context-btf.js";
+import { Extern } from "./externs.js";
 import { MAP } from "./internals.js";
+import { accessString } from "./kernel-types.js";
 import { AnyMap } from "./maps.js";
 import { errorAt, mapPosition, type Position, type SourceMapper, shortPlace } from "./position.js";
 import type { ProgramDecl } from "./programs.js";
@@ -91,6 +103,7 @@ class ObjectBuild {
   readonly #btf = new BtfBuilder();
   readonly #data = new ConstantData();
   readonly #maps = new Map<string, AnyMap>();
+  readonly #externs = new Map<string, Extern>();
 
   constructor(parts: ObjectParts, options: BuildOptions) {
     this.#parts = parts;
@@ -103,7 +116,27 @@ class ObjectBuild {
     for (const map of maps ?? []) this.#useMap(map, (message) => new InputError(message));
     const mapSpecs = [...this.#maps.values()].map((map) => this.#map(map));
     const data = this.#data.spec(this.#btf);
-    return objectSpec({ name, license, functions, maps: mapSpecs, data, btf: this.#btf.build() });
+    const externs = this.#externSpecs();
+    return objectSpec({ name, license, functions, maps: mapSpecs, data, externs, btf: this.#btf.build() });
+  }
+
+  /** What is extern, with the sections of the BTF that say where to look for it. */
+  #externSpecs(): ExternSpec[] {
+    const specs = [...this.#externs.values()].map((extern) => extern.spec(this.#btf));
+    for (const section of new Set(specs.map((spec) => spec.section))) {
+      const own = specs.filter((spec) => spec.section === section);
+      const infos = own.map(({ btfId, size }) => ({ type: btfId, offset: 0, size }));
+      this.#btf.datasec(section, 0, infos);
+    }
+    return specs;
+  }
+
+  #useExtern(extern: unknown, fail: (message: string) => InputError): string {
+    if (!(extern instanceof Extern)) throw fail("this is nothing of the kernel's");
+    const known = this.#externs.get(extern.name);
+    if (known !== undefined && known !== extern) throw fail(`${extern.name} is declared extern twice`);
+    this.#externs.set(extern.name, extern);
+    return extern.name;
   }
 
   #useMap(map: unknown, fail: (message: string) => InputError): string {
@@ -119,11 +152,12 @@ class ObjectBuild {
       mapper: this.#options.sources,
       gpl: licenseIsGplCompatible(this.#parts.license),
       useMap: (map, fail) => this.#useMap(map, fail),
+      useExtern: (extern, fail) => this.#useExtern(extern, fail),
       useString: (name, text) => this.#data.add(name, text),
     };
     const { routine, contextType } = program.write(surroundings, this.#options.tracepoints);
     const at = routine.blocks[0]?.body[0]?.at ?? null;
-    const { insns, refs, lines } = this.#emit(program.name, routine, at);
+    const { insns, refs, core, lines } = this.#emit(program.name, routine, at);
     return functionSpec({
       name: program.name,
       section: program.section,
@@ -131,6 +165,14 @@ class ObjectBuild {
       insns,
       refs: refs.map(({ insn, value }): Ref => ({ ...value, insn })),
       lines: lines.map(({ insn, value }): LineSpec => ({ ...mapPosition(value, this.#options.sources), insn })),
+      core: core.map(
+        ({ insn, value: { relo, root, steps } }): CoreReloSpec => ({
+          insn,
+          typeId: root.toBtf(this.#btf),
+          access: accessString(root, steps),
+          kind: relo,
+        }),
+      ),
       btfFuncId: this.#btfFunc(program.name, contextType),
     });
   }

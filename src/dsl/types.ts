@@ -3,18 +3,25 @@ import type { BtfBuilder, KernelIntName } from "../btf/builder.js";
 import type { Codec } from "../model/codec.js";
 import { InputError } from "../util/errors.js";
 
-/**
- * A C type: how its values look in TypeScript (`T`), in memory (size, alignment, codec) and in BTF.
- * One declaration serves programs and user space alike.
- */
-export interface CType<T> extends Codec<T> {
-  readonly kind: "int" | "ptr" | "array" | "struct";
+/** A type as C knows it: how it lies in memory and how BTF describes it. */
+export interface TypeDecl {
+  readonly kind: "int" | "ptr" | "array" | "struct" | "enum" | "typedef" | "bits" | "kernel" | "opaque";
   /** As C writes it, e.g. `unsigned int` or `struct event`. */
   readonly cName: string;
+  /** Bytes. */
+  readonly size: number;
   /** Bytes. */
   readonly align: number;
   /** Adds the type to a BTF under construction and gives its id. */
   toBtf(btf: BtfBuilder): number;
+}
+
+/**
+ * A C type: how its values look in TypeScript (`T`), in memory (size, alignment, codec) and in BTF.
+ * One declaration serves programs and user space alike.
+ */
+export interface CType<T> extends TypeDecl, Codec<T> {
+  readonly kind: "int" | "ptr" | "array" | "struct";
 }
 
 /** The TypeScript type of a C type's values. */
@@ -137,15 +144,20 @@ export const bool = int("bool");
 
 /* Pointers. */
 
-/** An address. Programs cannot follow it; helpers such as `probeReadKernel` can. */
-export interface PtrType extends CType<bigint> {
+/** An address. Programs cannot follow it; helpers such as `probeReadKernel` can, and members of kernel structs do. */
+export interface PtrType<T = unknown> extends CType<bigint> {
   readonly kind: "ptr";
+  /** What it points to; null when nobody knows. */
+  readonly target: (T & TypeDecl) | null;
 }
 
 /** A pointer to a type, or to nobody knows what (`void *`). */
-export function ptr(target?: CType<unknown>): PtrType {
+export function ptr<T extends TypeDecl>(target: T): PtrType<T>;
+export function ptr(): PtrType;
+export function ptr(target?: TypeDecl): PtrType {
   return {
     kind: "ptr",
+    target: target ?? null,
     cName: `${target?.cName ?? "void"} *`,
     size: 8,
     align: 8,
@@ -156,6 +168,13 @@ export function ptr(target?: CType<unknown>): PtrType {
 }
 
 /* Arrays. */
+
+/** An array in the kernel's memory, of elements that user space does not see. */
+export interface KernelArrayType<E extends TypeDecl = TypeDecl, N extends number = number> extends TypeDecl {
+  readonly kind: "array";
+  readonly element: E;
+  readonly length: N;
+}
 
 /** An array of a fixed number of elements. */
 export interface ArrayType<E extends CType<unknown> = CType<unknown>, N extends number = number, T = unknown>
@@ -213,6 +232,11 @@ function checkLength(length: number, what: string): void {
   }
 }
 
+/** Whether values of the type have a form in TypeScript. */
+export function isCType(type: TypeDecl): type is CType<unknown> {
+  return "decode" in type;
+}
+
 /**
  * `element[length]`. An array of `char` is a NUL-padded string in TypeScript.
  * @throws InputError when the length is no positive integer.
@@ -220,19 +244,28 @@ function checkLength(length: number, what: string): void {
 export function array<E extends CType<unknown>, const N extends number>(
   element: E,
   length: N,
-): ArrayType<E, N, ArrayJs<E>> {
+): ArrayType<E, N, ArrayJs<E>>;
+/** An array in a kernel struct. */
+export function array<E extends TypeDecl, const N extends number>(element: E, length: N): KernelArrayType<E, N>;
+export function array(element: TypeDecl, length: number): TypeDecl {
   checkLength(length, `an array of ${element.cName}`);
   const isText = element.kind === "int" && (element as unknown as IntType).name === "char";
-  const codec = (isText ? stringCodec(length) : elementsCodec(element, length)) as unknown as Codec<ArrayJs<E>>;
-  return {
-    ...codec,
+  const codec = (): Codec<unknown> =>
+    (isText ? stringCodec(length) : elementsCodec(element as CType<unknown>, length)) as Codec<unknown>;
+  const type: KernelArrayType = {
     kind: "array",
     element,
     length,
     cName: `${element.cName}[${length}]`,
-    align: element.align,
+    get size() {
+      return element.size * length;
+    },
+    get align() {
+      return element.align;
+    },
     toBtf: (btf) => btf.array(element.toBtf(btf), length),
   };
+  return isCType(element) ? { ...type, ...codec() } : type;
 }
 
 /**

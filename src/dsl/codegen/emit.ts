@@ -8,14 +8,20 @@ import { Limit } from "../../kernel/limits.js";
 import { BugError, invariant } from "../../util/errors.js";
 import type { Position } from "../position.js";
 import { placeBlocks, tidyBlocks } from "./blocks.js";
-import type { Base, Block, Bytes, End, Instruction, Routine, StackSlot, Symbol64 } from "./ir.js";
+import type { Base, Block, Bytes, CoreRef, End, Instruction, Routine, StackSlot, Symbol64 } from "./ir.js";
 import { dropDeadCode, findUndefinedRead, type UndefinedRead } from "./liveness.js";
 import { allocateRegisters } from "./regalloc.js";
+
+/** What an instruction refers to. */
+export type Reference = Symbol64 | { readonly kind: "kfunc"; readonly extern: string };
+
+type Noted = Reference | { readonly kind: "core"; readonly core: CoreRef };
 
 /** Machine code of one routine. */
 export interface Emitted {
   readonly insns: readonly Insn[];
-  readonly refs: readonly { readonly insn: number; readonly value: Symbol64 }[];
+  readonly refs: readonly { readonly insn: number; readonly value: Reference }[];
+  readonly core: readonly { readonly insn: number; readonly value: CoreRef }[];
   readonly lines: readonly { readonly insn: number; readonly value: Position }[];
   /** Bytes of stack in use. */
   readonly stack: number;
@@ -65,7 +71,7 @@ class StackFrame {
 }
 
 class Emitter {
-  readonly #code = new Code<Symbol64, Position>();
+  readonly #code = new Code<Noted, Position>();
   readonly #frame = new StackFrame();
   readonly #labels = new Map<Block, Label>();
   #at: Position | null = null;
@@ -82,8 +88,10 @@ class Emitter {
       invariant(block.end !== null, "a block without end reached the emitter");
       this.#end(block.end, blocks[i + 1]);
     });
-    const { insns, refs, marks } = this.#code.layout({ longJumps: true });
-    return { insns, refs, lines: marks, stack: this.#frame.bytes };
+    const { insns, refs: noted, marks } = this.#code.layout({ longJumps: true });
+    const refs = noted.flatMap(({ insn, value }) => (value.kind === "core" ? [] : [{ insn, value }]));
+    const core = noted.flatMap(({ insn, value }) => (value.kind === "core" ? [{ insn, value: value.core }] : []));
+    return { insns, refs, core, lines: marks, stack: this.#frame.bytes };
   }
 
   /** Gives every stack object its place first, so that too much of it is noticed before offsets are used. */
@@ -122,9 +130,12 @@ class Emitter {
         code.emit(constant(insn.dst, insn.value));
         return;
       case "symbol":
-        code.ref(
-          insn.symbol.kind === "map" ? b.ldMapFd(insn.dst, 0) : b.ldMapValue(insn.dst, 0, insn.symbol.offset),
-          insn.symbol,
+        code.ref(symbol(insn.dst, insn.symbol), insn.symbol);
+        return;
+      case "core":
+        this.#relocated(
+          insn.wide ? b.ldImm64(insn.dst, insn.value) : b.mov64Imm(insn.dst, Number(insn.value)),
+          insn.core,
         );
         return;
       case "stackAddress":
@@ -140,20 +151,27 @@ class Emitter {
         code.emit(b.toBe(insn.dst, insn.bits));
         return;
       case "alu":
-        code.emit(alu(insn));
+        this.#relocated(alu(insn), insn.core);
         return;
       case "call":
-        code.emit(b.callHelper(insn.helper));
+        if (typeof insn.callee === "number") code.emit(b.callHelper(insn.callee));
+        else code.ref(b.callKfunc(0), { kind: "kfunc", ...insn.callee });
         return;
       default:
         this.#memory(insn);
     }
   }
 
+  /** An instruction that CO-RE may change. */
+  #relocated(insn: Insn | readonly Insn[], core: CoreRef | undefined): void {
+    if (core === undefined) this.#code.emit(insn);
+    else this.#code.ref(insn, { kind: "core", core });
+  }
+
   #memory(insn: Extract<Instruction, { op: "load" | "store" | "atomic" }>): void {
     const [reg, offset] = this.#address(insn.base, insn.offset);
     const size = SIZE_NAMES[insn.bytes];
-    if (insn.op === "load") this.#code.emit(b.ldx(size, insn.dst, reg, offset));
+    if (insn.op === "load") this.#relocated(b.ldx(size, insn.dst, reg, offset), insn.core);
     else if (insn.op === "atomic") this.#code.emit(b.atomic(insn.name, size, reg, insn.src, offset));
     else if ("reg" in insn.src) this.#code.emit(b.stx(size, reg, insn.src.reg, offset));
     else this.#code.emit(b.stImm(size, reg, offset, insn.src.imm));
@@ -185,6 +203,17 @@ class Emitter {
     }
     code.branch(branch(end), this.#label(end.yes));
     if (end.no !== next) code.branch(b.ja(0), this.#label(end.no));
+  }
+}
+
+function symbol(dst: number, what: Symbol64): readonly Insn[] {
+  switch (what.kind) {
+    case "map":
+      return b.ldMapFd(dst, 0);
+    case "data":
+      return b.ldMapValue(dst, 0, what.offset);
+    case "extern":
+      return b.ldImm64(dst, 0n);
   }
 }
 

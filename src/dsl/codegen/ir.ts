@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import type { AluOp, AtomicOp, JmpOp, SignedAluOp } from "../../asm/ops.js";
 import type { Position } from "../position.js";
+import type { TypeDecl } from "../types.js";
 
 /*
  * What a program callback is turned into before registers are given out: basic blocks of two-address
@@ -34,7 +35,19 @@ export type Bytes = 1 | 2 | 4 | 8;
 /** What a 64-bit immediate load refers to. */
 export type Symbol64 =
   | { readonly kind: "map"; readonly map: string }
-  | { readonly kind: "data"; readonly section: string; readonly offset: number };
+  | { readonly kind: "data"; readonly section: string; readonly offset: number }
+  | { readonly kind: "extern"; readonly extern: string };
+
+/**
+ * What CO-RE puts into an instruction when the object meets a kernel: something about a type, or about what lies
+ * at the end of a way into it (members by name, elements by index; the name of an enumerator).
+ */
+export interface CoreRef {
+  /** `CoreReloKind`. */
+  readonly relo: number;
+  readonly root: TypeDecl;
+  readonly steps: readonly (string | number)[];
+}
 
 type Op =
   /** `dst = src`, all 64 bits. */
@@ -42,6 +55,8 @@ type Op =
   /** `dst = value`, a 64-bit pattern from 0 to 2^64-1. */
   | { readonly op: "const"; dst: Reg; readonly value: bigint }
   | { readonly op: "symbol"; dst: Reg; readonly symbol: Symbol64 }
+  /** `dst = value`, which CO-RE replaces; `wide` ones have 64 bits for it. */
+  | { readonly op: "core"; dst: Reg; readonly value: bigint; readonly wide: boolean; readonly core: CoreRef }
   /** `dst = ` the address of a stack object's byte. */
   | { readonly op: "stackAddress"; dst: Reg; readonly slot: StackSlot; readonly offset: number }
   /** `dst op= src`. */
@@ -51,13 +66,23 @@ type Op =
       readonly bits: 32 | 64;
       dst: Reg;
       src: Source;
+      /** What the immediate stands for. */
+      readonly core?: CoreRef;
     }
   | { readonly op: "neg"; readonly bits: 32 | 64; dst: Reg }
   /** The lower half, zero-extended: `dst = (u32)src`. */
   | { readonly op: "mov32"; dst: Reg; src: Reg }
   /** From or to network order, truncated to so many bits. */
   | { readonly op: "swap"; readonly bits: 16 | 32 | 64; dst: Reg }
-  | { readonly op: "load"; readonly bytes: Bytes; dst: Reg; base: Base; readonly offset: number }
+  | {
+      readonly op: "load";
+      readonly bytes: Bytes;
+      dst: Reg;
+      base: Base;
+      readonly offset: number;
+      /** What the offset stands for. */
+      readonly core?: CoreRef;
+    }
   | { readonly op: "store"; readonly bytes: Bytes; base: Base; readonly offset: number; src: Source }
   /** `fetch` ones leave the old value in `src`. */
   | {
@@ -68,8 +93,8 @@ type Op =
       readonly offset: number;
       src: Reg;
     }
-  /** Takes R1 to R`args`, gives R0, loses R1–R5. */
-  | { readonly op: "call"; readonly helper: number; readonly args: number };
+  /** Takes R1 to R`args`, gives R0, loses R1–R5. Calls a helper by its number, a function of the kernel by its name. */
+  | { readonly op: "call"; readonly callee: number | { readonly extern: string }; readonly args: number };
 
 /** One instruction; `at` is the user's line that asked for it. */
 export type Instruction = Op & { readonly at: Position | null };
@@ -130,6 +155,7 @@ export function usesOf(insn: Instruction): readonly Reg[] {
   switch (insn.op) {
     case "const":
     case "symbol":
+    case "core":
     case "stackAddress":
       return [];
     case "mov":

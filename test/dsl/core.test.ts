@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import t from "tap";
+import { BtfBuilder } from "../../src/btf/builder.js";
+import { coreReloKindName } from "../../src/btf/core/index.js";
+import { findMember, findType, openBtf } from "../../src/btf/index.js";
+import type { Btf } from "../../src/btf/types.js";
+import {
+  array,
+  arrayMap,
+  type BitsType,
+  bits,
+  bytes,
+  type Condition,
+  char,
+  type Int,
+  kernelEnum,
+  kernelStruct,
+  kernelTypedef,
+  kernelUnion,
+  object,
+  ptr,
+  s32,
+  s64,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+  xdp,
+} from "../../src/dsl/index.js";
+import { readObject, writeObject } from "../../src/elf/index.js";
+import { loadObject } from "../../src/load/index.js";
+import { runningKernel } from "../../src/load/kernel-facts.js";
+import type { ObjectSpec } from "../../src/model/spec.js";
+import { resolveObject } from "../../src/object/resolve.js";
+import { testRun } from "../../src/syscall/program.js";
+import { needsBpfAnd } from "../support/live.js";
+import { run, runQuietly, scratchDir, whyNoTool, withPinDir } from "../support/tools.js";
+
+const VMLINUX = "/sys/kernel/btf/vmlinux";
+const dir = scratchDir();
+
+/** Options of a test that relocates for the running kernel and runs there. */
+function needsCore(...commands: readonly string[]): { skip: string | false } {
+  return existsSync(VMLINUX) ? needsBpfAnd(...commands) : { skip: "skipped: no vmlinux BTF" };
+}
+
+/** A text file below /proc/self. */
+const self = (name: string): string => readFileSync(`/proc/self/${name}`, "utf8");
+
+const Rlimit = kernelStruct("rlimit", { rlim_cur: u64, rlim_max: u64 });
+const Signal = kernelStruct("signal_struct", { rlim: array(Rlimit, 16), nr_threads: s32 });
+const Entity = kernelStruct("sched_entity", { vruntime: u64 });
+const Sigval = kernelUnion("sigval", { sival_int: s32, sival_ptr: ptr() });
+const Task = kernelStruct("task_struct", {
+  comm: array(char, 16),
+  tgid: s32,
+  in_execve: bits(u32, 1),
+  small: bits(s32, 3),
+  prio: s32,
+  get real_parent() {
+    return ptr(Task);
+  },
+  signal: ptr(Signal),
+  se: Entity,
+});
+const OldTask = kernelStruct("task_struct___old", { state: s64 });
+const PidType = kernelEnum("pid_type", { PIDTYPE_TGID: 7, PIDTYPE_NOTHING: 8 });
+const Wide = kernelEnum("wide", { WIDE: -0x700000000n });
+const Pid = kernelTypedef("pid_t", s32);
+
+/* As core.c has it, in two parts: what differs from process to process, and what only the kernel decides. */
+
+const reads = xdp("reads", (p) => {
+  const hash = p.let(u64, 0);
+  const add = (value: Int): void => hash.set(hash.mul(31).add(value));
+  const task = p.kernelObject(Task, p.getCurrentTask());
+  add(task.tgid);
+  add(task.real_parent.signal.rlim.at(7).rlim_cur);
+  add(task.se.vruntime);
+  const sigval = p.kernelObject(Sigval, task);
+  add(sigval.sival_int);
+  add(p.addressOf(sigval.sival_ptr));
+  // The kernel has no such member: only a check keeps the verifier from looking at the read.
+  p.if(p.fieldExists(task.small), () => add(task.small));
+  return hash.and(0x7fffffff);
+});
+
+const answers = xdp("answers", (p) => {
+  const hash = p.let(u64, 0);
+  const add = (value: Int): void => hash.set(hash.mul(31).add(value));
+  const flag = (condition: Condition): void => add(p.select(condition, p.let(u64, 1), 0));
+  const task = p.membersOf(Task);
+  add(p.fieldOffset(task.comm));
+  add(p.fieldSize(task.comm));
+  flag(p.fieldSigned(task.prio));
+  add(p.fieldOffset(task.in_execve));
+  add(p.fieldSize(task.in_execve));
+  add(p.fieldLeftShift(task.in_execve));
+  add(p.fieldRightShift(task.in_execve));
+  flag(p.fieldExists(task.se.vruntime));
+  flag(p.fieldExists(p.membersOf(OldTask).state));
+  flag(p.typeExists(Task));
+  add(p.typeSize(Signal));
+  add(p.typeSize(Sigval));
+  flag(p.typeMatches(Rlimit));
+  flag(p.typeMatches(Entity));
+  flag(p.typeExists(Pid));
+  add(p.typeIdLocal(Task));
+  add(p.typeIdKernel(Task));
+  add(p.typeIdKernel(PidType));
+  flag(p.enumeratorExists(PidType, "PIDTYPE_TGID"));
+  flag(p.enumeratorExists(PidType, "PIDTYPE_NOTHING"));
+  add(p.enumeratorValue(PidType, "PIDTYPE_TGID"));
+  flag(p.enumeratorExists(Wide, "WIDE"));
+  return hash.and(0x7fffffff);
+});
+
+const decl = object({ name: "core", license: "GPL", programs: [reads, answers] });
+
+/** What an object relocates, as `kind type access`. */
+function relocations({ functions, btf }: ObjectSpec): string[] {
+  const found = functions.flatMap(({ core }) =>
+    core.map(({ kind, typeId, access }) => {
+      const type = btf!.types[typeId]!;
+      return `${coreReloKindName(kind)} ${type.kind} ${"name" in type ? type.name : ""} ${access}`;
+    }),
+  );
+  return [...new Set(found)].sort();
+}
+
+t.test("the relocations are clang's", { skip: whyNoTool("clang-19") }, (t) => {
+  const source = fileURLToPath(new URL("../fixtures/dsl/core.c", import.meta.url));
+  const file = join(dir, "clang.o");
+  runQuietly("clang-19", "-target", "bpf", "-g", "-O2", "-c", source, "-o", file);
+  const theirs = readObject(readFileSync(file), { name: "clang" });
+  const ours = decl.build();
+  t.strictSame(relocations(ours), relocations(theirs));
+  const kinds = new Set(ours.functions.flatMap(({ core }) => core.map(({ kind }) => kind)));
+  t.equal(kinds.size, 13, "all kinds");
+  const again = readObject(writeObject(ours), { name: "core" });
+  t.strictSame(
+    again.functions.map(({ core }) => core),
+    ours.functions.map(({ core }) => core),
+  );
+  for (const name of ["task_struct", "signal_struct", "rlimit", "sigval", "task_struct___old", "sched_entity"]) {
+    t.strictSame(shape(ours.btf!, name), shape(theirs.btf!, name), name);
+  }
+  t.end();
+});
+
+/** How the object's own types lay a struct out. */
+function shape(btf: Btf, name: string): unknown {
+  const type = btf.types[findType(btf, "struct", name) ?? findType(btf, "union", name)!]!;
+  if (type.kind !== "struct" && type.kind !== "union") throw new Error(`no ${name}`);
+  return [type.size, type.members.map(({ name, bitOffset, bitSize }) => [name, bitOffset, bitSize])];
+}
+
+/** Loads an object, runs a program of it in this process and gives its result. */
+function answer(spec: ObjectSpec, program: string, coreTypes?: Btf): number {
+  const kernel = runningKernel();
+  const options = coreTypes === undefined ? kernel : { ...kernel, coreTypes: () => coreTypes };
+  using loaded = loadObject(resolveObject(spec, options));
+  return testRun(loaded.program(program).fd, { data: new Uint8Array(64), dataOutSize: 64 }).retval;
+}
+
+t.test("libbpf comes to the same answers", needsCore("bpftool"), (t) => {
+  const spec = decl.build();
+  const file = join(dir, "core.o");
+  writeFileSync(file, writeObject(spec));
+  const packet = join(dir, "packet");
+  writeFileSync(packet, new Uint8Array(64));
+  withPinDir((pins) => {
+    t.equal(run("bpftool", "prog", "loadall", file, pins).status, 0);
+    const args = ["prog", "run", "pinned", join(pins, "answers"), "data_in", packet, "data_out", join(dir, "out")];
+    const theirs = Number(/Return value: (\d+)/.exec(run("bpftool", ...args).stdout)?.[1]);
+    t.equal(answer(spec, "answers"), theirs);
+    t.ok(theirs > 0);
+  });
+  t.end();
+});
+
+const Out = struct("out", {
+  tgid: u32,
+  parent: u32,
+  leader: u32,
+  direct: u32,
+  directParent: u32,
+  files: u64,
+  filesAtRuntime: u64,
+  address: u64,
+  copied: s64,
+  length: s64,
+  comm: array(char, 16),
+  letters: bytes(16),
+  parentComm: array(char, 16),
+  third: u8,
+  unreadable: u64,
+  nowhere: s64,
+});
+const out = arrayMap("out", Out, { maxEntries: 1 });
+
+const looks = xdp("looks", (p) => {
+  const it = out.lookup(p, 0).orReturn();
+  const task = p.kernelObject(Task, p.getCurrentTask());
+  it.tgid.set(task.tgid);
+  it.parent.set(task.real_parent.tgid);
+  const parent = p.coreRead(task.real_parent);
+  it.leader.set(p.coreRead(parent.real_parent).tgid);
+  it.files.set(task.signal.rlim.at(7).rlim_cur);
+  const which = p.let(u32, 6).add(1);
+  it.filesAtRuntime.set(task.signal.rlim.at(which).rlim_cur);
+  it.address.set(p.addressOf(task).sub(p.addressOf(parent.comm).sub(p.fieldOffset(task.comm))));
+  it.copied.set(p.coreReadInto(it.letters, task.comm));
+  it.length.set(p.coreReadStr(it.comm, task.comm));
+  p.coreReadStr(it.parentComm, parent.comm);
+  it.third.set(task.comm.at(2));
+  const nowhere = p.kernelObject(Task, 16);
+  it.unreadable.set(nowhere.se.vruntime.or(nowhere.real_parent.real_parent.se.vruntime));
+  it.nowhere.set(p.coreReadInto(it.letters, nowhere.comm));
+  p.coreReadInto(it.letters, task.comm);
+  const current = p.currentTask(Task);
+  it.direct.set(current.tgid);
+  it.directParent.set(current.real_parent.tgid);
+  return p.select(task.tgid.eq(current.tgid), p.let(u32, 1), 2);
+});
+
+t.test("objects are read as the kernel has them", needsCore(), (t) => {
+  const spec = object({ name: "looks", license: "GPL", programs: [looks] }).build();
+  for (const each of [spec, readObject(writeObject(spec), { name: "looks" })]) {
+    using loaded = loadObject(resolveObject(each, runningKernel()));
+    t.equal(testRun(loaded.program("looks").fd, { data: new Uint8Array(64), dataOutSize: 64 }).retval, 1);
+    const seen = loaded.map(out).get(0)!;
+    const files = BigInt(/^Max open files +(\d+)/m.exec(self("limits"))![1]!);
+    const comm = self("comm").trim();
+    const parentStatus = readFileSync(`/proc/${process.ppid}/status`, "utf8");
+    t.match(seen, {
+      tgid: process.pid,
+      parent: process.ppid,
+      leader: Number(/^PPid:\t(\d+)/m.exec(parentStatus)![1]),
+      direct: process.pid,
+      directParent: process.ppid,
+      files,
+      filesAtRuntime: files,
+      copied: 0n,
+      length: BigInt(comm.length + 1),
+      comm,
+      parentComm: /^Name:\t(.*)/m.exec(parentStatus)![1]!,
+      third: comm.charCodeAt(2),
+      unreadable: 0n,
+      nowhere: -34n, // No address of the kernel's: ERANGE.
+    });
+    t.equal(new TextDecoder().decode(seen.letters).replaceAll("\0", ""), comm);
+    t.not(seen.address, 0n);
+  }
+  t.end();
+});
+
+/* Bit fields lie elsewhere on the target: the letters of the process' name are looked at as such a struct. */
+
+const FIELDS = 5;
+const field = fc.record({
+  base: fc.constantFrom(u8, u16, u32, u64, s32, s64),
+  width: fc.integer({ min: 1, max: 33 }),
+  gap: fc.integer({ min: 0, max: 9 }),
+});
+
+t.test("bit fields are read wherever they are", needsCore(), (t) => {
+  const name = "aZ~9[bpf]-_$QxW";
+  const before = self("comm").trim();
+  writeFileSync("/proc/self/comm", name);
+  t.teardown(() => writeFileSync("/proc/self/comm", before));
+  const kernel = openBtf(readFileSync(VMLINUX));
+  const commBits = findMember(kernel, findType(kernel, "struct", "task_struct")!, "comm")!.bitOffset;
+  const letters = [...new TextEncoder().encode(name)];
+  const word = letters.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  let checked = 0;
+  const check = fc.property(fc.array(field, { minLength: FIELDS, maxLength: FIELDS }), (fields) => {
+    const own = fields.map(({ base, width }) => bits(base, Math.min(width, base.bits)));
+    const Names = kernelStruct("task_struct", { comm: array(char, 16) });
+    const View = kernelStruct("view", Object.fromEntries(own.map((type, i) => [`f${i}`, type]))) as ReturnType<
+      typeof kernelStruct<"view", { f0: BitsType<"u64"> }>
+    >;
+    const values = struct("values", Object.fromEntries(own.map((_, i) => [`f${i}`, s64])));
+    const map = arrayMap("values", values, { maxEntries: 1 });
+    const program = xdp("peek", (p) => {
+      const to = map.lookup(p, 0).orReturn();
+      const task = p.kernelObject(Names, p.getCurrentTask());
+      const view = p.kernelObject(View, task.comm) as unknown as Record<string, Int>;
+      own.forEach((_, i) => {
+        to[`f${i}`]!.set(view[`f${i}`]!.as(s64));
+      });
+      return 0;
+    });
+    // The target has them with gaps and in the other order, in the same types.
+    const btf = new BtfBuilder();
+    let end = 0;
+    const placed = own
+      .map((type, i) => {
+        end += fields[i]!.gap;
+        // Within one unit of its type, as C has it.
+        const unit = type.base.bits;
+        if (Math.floor(end / unit) !== Math.floor((end + type.width - 1) / unit)) end = Math.ceil(end / unit) * unit;
+        const at = end;
+        end += type.width;
+        return { name: `f${i}`, type, at };
+      })
+      .filter(({ at, type }) => at + type.width <= letters.length * 8);
+    btf.add({
+      kind: "struct",
+      name: "view",
+      size: Math.ceil(end / 64) * 8,
+      members: placed.map(({ name, type, at }) => ({
+        name,
+        type: type.toBtf(btf),
+        bitOffset: at,
+        bitSize: type.width,
+      })),
+    });
+    const comm = { name: "comm", type: btf.array(btf.int("char"), 16), bitOffset: commBits, bitSize: 0 };
+    btf.add({ kind: "struct", name: "task_struct", size: commBits / 8 + 16, members: [comm] });
+    if (placed.length < FIELDS) return; // Not all of them fit the name.
+    checked++;
+    const spec = object({ name: "peek", license: "GPL", programs: [program] }).build();
+    const target = btf.build();
+    using loaded = loadObject(resolveObject(spec, { ...runningKernel(), coreTypes: () => target }));
+    testRun(loaded.program("peek").fd, { data: new Uint8Array(64), dataOutSize: 64 });
+    const seen = loaded.map(map).get(0) as Record<string, bigint>;
+    for (const { name, type, at } of placed) {
+      const raw = (word >> BigInt(at)) & ((1n << BigInt(type.width)) - 1n);
+      const wanted = type.base.signed ? BigInt.asIntN(type.width, raw) : raw;
+      if (seen[name] !== BigInt.asIntN(64, wanted)) {
+        throw new Error(`${name}: ${type.width} bits of ${type.base.name} at ${at}: ${seen[name]}, not ${wanted}`);
+      }
+    }
+  });
+  t.doesNotThrow(() => fc.assert(check, { numRuns: 30 }));
+  t.ok(checked > 5, `${checked} cases`);
+  t.end();
+});
