@@ -107,13 +107,13 @@ async function verifying() {
   const { bpfPermission } = await import("../dist/syscall/index.js");
   const permission = bpfPermission();
   if (!permission.permitted) return console.log(`verifying: skipped: no bpf(2): ${permission.reason}`);
-  const { prepareLoad } = await import("../dist/load/index.js");
+  const { prepareLoad, runningKernel } = await import("../dist/load/index.js");
   const { resolveObject } = await import("../dist/object/index.js");
   const { verify } = await import("../dist/verifier/index.js");
   const programs = [];
   for (const name of readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"))) {
     const source = await loadSource(join(root, "examples", name));
-    const resolved = resolveObject(source.exports.default.build({ sources: source.positions }));
+    const resolved = resolveObject(source.exports.default.build({ sources: source.positions }), runningKernel());
     for (const { load } of resolved.programs) programs.push({ name, load });
   }
   // The engine compiles on the side: it is the time that counts, not the number of rounds.

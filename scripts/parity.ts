@@ -88,13 +88,14 @@ async function bundleWorker(directory: string): Promise<string> {
 async function recordExamples(directory: string): Promise<string> {
   const { readInput } = await import("../src/cli/input.js");
   const { askKernel } = await import("../src/load/ask-kernel.js");
+  const { runningKernel } = await import("../src/load/kernel-facts.js");
   const { resolveObject } = await import("../src/object/resolve.js");
   const { writeRecord } = await import("../src/model/record.js");
   const lines: string[] = [];
   for (const name of readdirSync(here("../examples")).sort()) {
     if (!name.endsWith(".ts")) continue;
     const { spec } = await readInput(join(here("../examples"), name));
-    for (const { name: program, load } of resolveObject(spec).programs) {
+    for (const { name: program, load } of resolveObject(spec, runningKernel()).programs) {
       lines.push(writeRecord({ id: `${name}/${program}`, load, kernel: askKernel(load) }));
     }
   }

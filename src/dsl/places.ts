@@ -3,8 +3,8 @@ import type { Code, Mem } from "./code.js";
 import type { Bytes } from "./codegen/ir.js";
 import { Condition } from "./condition.js";
 import { CODE, isMemory, MEMORY, type Memory, type MemoryInfo, READ } from "./internals.js";
-import type { ArrayType, CType, Fields, IntType, PtrType, StructType } from "./types.js";
-import { u8, u16, u32, u64 } from "./types.js";
+import type { ArrayType, CType, Fields, IntType, PtrType, StructType, TypeDecl } from "./types.js";
+import { isCType, u8, u16, u32, u64 } from "./types.js";
 import {
   checkOwner,
   coerce,
@@ -275,6 +275,7 @@ export function stackPlace<C extends CType<unknown>>(
   value: Init<C> | undefined,
   uninitialized = false,
 ): Place<C> {
+  if (!isCType(type)) throw code.fail(`${(type as TypeDecl).cName} lies in the kernel's memory only`);
   const align = stackAlign(type);
   const mem: Mem = { base: { slot: code.stackSlot(type.size, align, type.cName) }, offset: 0, align };
   if (value !== undefined) fill(code, type, mem, value);

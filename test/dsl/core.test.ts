@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import t from "tap";
+import t, { type Test } from "tap";
 import { BtfBuilder } from "../../src/btf/builder.js";
 import { coreReloKindName } from "../../src/btf/core/index.js";
 import { findMember, findType, openBtf } from "../../src/btf/index.js";
@@ -22,6 +22,7 @@ import {
   kernelTypedef,
   kernelUnion,
   object,
+  type Program,
   ptr,
   s32,
   s64,
@@ -340,5 +341,95 @@ t.test("bit fields are read wherever they are", needsCore(), (t) => {
   });
   t.doesNotThrow(() => fc.assert(check, { numRuns: 30 }));
   t.ok(checked > 5, `${checked} cases`);
+  t.end();
+});
+
+/* What is refused. */
+
+type Body = (p: Program<"xdp">) => unknown;
+
+/** Declares, writes and throws away. */
+function build(body: Body, license = "GPL"): void {
+  const program = xdp("bad", (p) => {
+    body(p);
+    return 0;
+  });
+  object({ name: "bad", license, programs: [program] }).build();
+}
+
+/** A program that neither compiles nor builds. */
+function refused(t: Test, body: Body, message: RegExp): void {
+  t.throws(() => build(body), { name: "InputError", message });
+}
+
+const current = (p: Program<"xdp">) => p.kernelObject(Task, p.getCurrentTask());
+
+t.test("what kernel types do not have cannot be used", (t) => {
+  const noMember = /struct task_struct is declared without a member tgdi: it has comm, tgid, in_execve/;
+  // @ts-expect-error a member that is not declared
+  refused(t, (p) => current(p).tgdi, noMember);
+  // @ts-expect-error behind a pointer
+  refused(t, (p) => current(p).real_parent.real_parent.tgdi.get(), noMember);
+  // @ts-expect-error of a struct inside
+  refused(t, (p) => current(p).se.run, /struct sched_entity is declared without a member run: it has vruntime/);
+  // @ts-expect-error an enumerator that is not declared
+  refused(t, (p) => p.enumeratorValue(PidType, "PID"), /enum pid_type is declared without PID: it has PIDTYPE_TGID/);
+  // @ts-expect-error a struct is no enum
+  refused(t, (p) => p.enumeratorExists(Task, "tgid"), /expected an enum, got struct task_struct/);
+  // @ts-expect-error a number is no type
+  refused(t, (p) => p.typeExists(1), /expected a type, got a number/);
+  // @ts-expect-error nor a member of anything
+  refused(t, (p) => p.fieldExists(p.ktimeGetNs()), /expected a part of a kernel object/);
+  // @ts-expect-error nor is a type
+  refused(t, (p) => p.fieldExists(Task), /expected a part of a kernel object/);
+  // @ts-expect-error an array is not read as a value
+  refused(t, (p) => p.coreRead(current(p).comm), /comm of struct task_struct is .*coreReadInto\(\) copies it/);
+  // @ts-expect-error nor is a struct
+  refused(t, (p) => p.coreRead(current(p).se), /coreReadInto\(\) copies it/);
+  // @ts-expect-error the kernel's memory is not written
+  refused(t, (p) => p.coreReadInto(current(p).comm, current(p).comm), /expected memory to copy into/);
+  // @ts-expect-error it lies in the kernel's memory only
+  refused(t, (p) => p.stack(Task), /struct task_struct lies in the kernel's memory only/);
+  refused(t, (p) => p.fieldExists(current(p)), /this is struct task_struct itself, not a member of it/);
+  refused(t, (p) => p.membersOf(Task).tgid.get(), /a member of no object: only questions like fieldExists\(\)/);
+  refused(
+    t,
+    (p) => current(p).signal.rlim.at(16),
+    /index 16 is outside of rlim of struct signal_struct, an array of 16 elements/,
+  );
+  refused(t, (p) => p.coreReadInto(p.stack(u64), current(p).tgid), /__s32 has 4 bytes, but 8 are to be filled/);
+  t.throws(() => build((p) => current(p).tgid.get(), "MIT"), {
+    message: /for programs under a GPL-compatible licence/,
+  });
+  t.throws(() => kernelStruct("a b", {}), { name: "InputError", message: /"a b" is not a C identifier/ });
+  t.throws(() => kernelStruct("a", { "b c": u32 }), { message: /struct a: "b c" is not a C identifier/ });
+  t.throws(() => bits(u8, 9), { message: /a bit field of __u8 has 1 to 8 bits, not 9/ });
+  t.throws(() => kernelEnum("e", { A: 0x1_0000_0000 }), { message: /does not fit 32 bits: write it as a bigint/ });
+  refused(t, (p) => p.typeSize(kernelStruct("s", { a: 5 })), /struct s: member a has no type, but number/);
+  const Self = kernelStruct("self", {
+    get inner(): unknown {
+      return Self;
+    },
+  });
+  refused(t, (p) => p.typeSize(Self), /struct self contains itself: a pointer can/);
+  t.end();
+});
+
+t.test("types follow from declarations of kernel types", (t) => {
+  build((p) => {
+    const task = current(p);
+    const tgid: Int<"s32"> = task.real_parent.real_parent.tgid;
+    const flag: Int<"u32"> = p.coreRead(task.in_execve);
+    const letter: Int<"char"> = task.comm.at(0);
+    const limit: Int<"u64"> = p.coreRead(task.signal).rlim.at(tgid.and(15)).rlim_max;
+    const value: Int<"u64"> = p.enumeratorValue(PidType, "PIDTYPE_TGID");
+    t.same(
+      [tgid, flag, letter, limit, value].map((int) => int.type.name),
+      ["s32", "u32", "char", "u64", "u64"],
+    );
+    // @ts-expect-error 64 bits are not 32
+    const narrow: Int<"u32"> = limit;
+    t.ok(narrow);
+  });
   t.end();
 });

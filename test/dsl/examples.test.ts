@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-import { execFileSync } from "node:child_process";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -15,6 +15,7 @@ import {
   runSession,
   type Session,
 } from "../../src/load/index.js";
+import { runningKernel } from "../../src/load/kernel-facts.js";
 import { resolveObject } from "../../src/object/resolve.js";
 import { testRun } from "../../src/syscall/program.js";
 import { needsBpf, needsBpfAnd } from "../support/live.js";
@@ -34,7 +35,7 @@ interface Example {
 async function open(name: string, options?: LoadOptions): Promise<Example> {
   const { exports, positions } = await loadSource(join(root, "examples", `${name}.ts`));
   const spec = (exports.default as ObjectDecl).build({ sources: positions });
-  return { object: loadObject(resolveObject(spec), options), main: exports.main as Main };
+  return { object: loadObject(resolveObject(spec, runningKernel()), options), main: exports.main as Main };
 }
 
 /** Attaches an example, lets something happen, and gives what it printed as JSON. */
@@ -105,6 +106,22 @@ t.test("sched-switch finds the busy process", needsBpf(), async (t) => {
   // Other tests share the CPUs: some of the time is theirs.
   t.ok(own !== undefined && own.ms > 20 && own.ms < 1000, `${own?.ms} ms on a CPU`);
   t.ok(own!.switches > 0);
+});
+
+t.test("ppid knows a process' parents", needsBpf(), async (t) => {
+  type Row = { pid: number; comm: string; ppid: number; parent: string; grandparent: number; seconds: number };
+  let started = 0;
+  const rows = await observe<Row>("ppid", () => {
+    started = spawnSync("true").pid;
+  });
+  const own = rows.find((row) => row.pid === started);
+  t.match(own, {
+    comm: "true",
+    ppid: process.pid,
+    parent: readFileSync("/proc/self/comm", "utf8").trim(),
+    grandparent: process.ppid,
+  });
+  t.ok(Math.abs((own?.seconds ?? 0) - process.uptime()) < 5, `running for ${own?.seconds} s`);
 });
 
 t.test("readme counts opened files", needsBpf(), async (t) => {

@@ -223,7 +223,9 @@ t.test("building twice gives the same object", async (t) => {
 t.test("the mirror accepts the examples", async (t) => {
   for (const file of exampleFiles) {
     const { spec } = await example(file);
-    for (const { name, load } of resolveObject(spec).programs) t.equal(verify(load).verdict, "accepted", name);
+    // Members of the kernel's structs are where the object itself has them: on any machine.
+    const { programs } = resolveObject(spec, { coreTypes: () => spec.btf! });
+    for (const { name, load } of programs) t.equal(verify(load).verdict, "accepted", name);
   }
 });
 

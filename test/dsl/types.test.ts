@@ -159,15 +159,18 @@ t.test("values keep to their types", (t) => {
 
 t.test("the compiler's complaints read like sentences", (t) => {
   const source = `
-    import { hashMap, tracepoint, u32, u64 } from "../../src/dsl/index.js";
+    import { array, char, hashMap, kernelStruct, ptr, s32, tracepoint, u32, u64 } from "../../src/dsl/index.js";
     const counts = hashMap("counts", u32, u64, { maxEntries: 8 });
     tracepoint("sched/sched_switch", "a", (p) => { counts.lookup(p, 1).set(1); });
     tracepoint("sched/sched_switch", "b", (p) => { p.skbLoadBytes(0); });
     tracepoint("sched/nothing", "c", () => 0);
     tracepoint("sched/sched_switch", "d", (p) => { p.if(counts.lookup(p, 1).orReturn().eq(1), () => 2); });
+    const Task = kernelStruct("task_struct", { tgid: s32, comm: array(char, 16), get parent() { return ptr(Task); } });
+    tracepoint("sched/sched_switch", "e", (p) => p.kernelObject(Task, 1).parent.parent.tgidd);
+    tracepoint("sched/sched_switch", "f", (p) => void p.coreRead(p.kernelObject(Task, 1).comm));
   `;
   const complaints = compile(fileURLToPath(new URL("./virtual.ts", import.meta.url)), source);
-  t.equal(complaints.length, 4, complaints.join("\n"));
+  t.equal(complaints.length, 6, complaints.join("\n"));
   t.match(
     complaints[0],
     /this pointer may be null: check it with p\.ifNotNull\(pointer, \(it\) => …\) or pointer\.orReturn\(\) first/,
@@ -175,6 +178,14 @@ t.test("the compiler's complaints read like sentences", (t) => {
   t.match(complaints[1], /Property 'skbLoadBytes' does not exist on type 'Program<"tracepoint">'/);
   t.match(complaints[2], /this tracepoint is not in bpfsmith's table: declare its fields/);
   t.match(complaints[3], /the result of this callback is ignored: a program ends with p\.return\(result\)/);
+  t.match(
+    complaints[4],
+    /^Property 'tgidd' does not exist on type 'KernelObject<"task_struct", .*Did you mean 'tgid'\?$/s,
+  );
+  t.match(
+    complaints[5],
+    /only integers and pointers are read as values: p\.coreReadInto\(to, …\) copies structs and arrays/,
+  );
   t.end();
 });
 
