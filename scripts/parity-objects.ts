@@ -6,7 +6,8 @@
  *   npm run parity:objects -- CORPUS [options]
  *
  * CORPUS holds objects/*.bpf.o; records/*.jsonl, load records of their programs; skipped.jsonl, the programs that
- * libbpf gave up, with its messages; and the kernel that the records are of: vmlinux.btf, kernel.config. Every object is
+ * libbpf gave up, with its messages; and the kernel that the records are of: vmlinux.btf, kernel.config, and where it had
+ * modules with types modules/N-NAME.btf in the order in which they were loaded. Every object is
  * read, each of its programs resolved and compared with its record: instructions, maps, type, flags, BTF, func and line
  * info. What libbpf gave up we must give up too. Exit code 1 when something differs that reasons.ts does not explain,
  * or when less than --least percent of the programs are the same.

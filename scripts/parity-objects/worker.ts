@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { openBtf } from "../../src/btf/lazy.js";
@@ -9,7 +9,7 @@ import { ProgFlag } from "../../src/kernel/uapi.js";
 import { readKallsyms } from "../../src/load/kernel-facts.js";
 import { InexpressibleLoad, readRecord } from "../../src/model/record.js";
 import type { ObjectSpec } from "../../src/model/spec.js";
-import type { ResolveOptions } from "../../src/object/options.js";
+import type { ModuleTypes, ResolveOptions } from "../../src/object/options.js";
 import { type ResolvedObject, resolveObject } from "../../src/object/resolve.js";
 import { InputError } from "../../src/util/errors.js";
 import { once } from "../../src/util/once.js";
@@ -50,6 +50,17 @@ const skipped = once(() => {
 });
 
 const kernelTypes = once(() => openBtf(readFileSync(inCorpus("vmlinux.btf"))));
+/** Files whose names, but for a number in front that orders them, are those of the modules. */
+const modules = once((): ModuleTypes[] => {
+  if (!existsSync(inCorpus("modules"))) return [];
+  return readdirSync(inCorpus("modules"))
+    .sort()
+    .map((file) => {
+      const blob = readFileSync(inCorpus("modules", file));
+      const name = file.replace(/^\d+-/, "").replace(/\.btf$/, "");
+      return { name, blob, btf: openBtf(blob, { base: kernelTypes() }) };
+    });
+});
 const kconfig = once(() => readFileSync(inCorpus("kernel.config"), "utf8"));
 const kallsyms = once(readKallsyms);
 
@@ -57,6 +68,7 @@ const base: ResolveOptions = {
   kernVersion: settings.kernVersion,
   possibleCpus: settings.possibleCpus,
   kernelTypes,
+  modules,
   kconfig,
   kallsyms: (name) => kallsyms()(name),
   features: { syscallWrapper: settings.kprobes },

@@ -98,6 +98,11 @@ function commandLine(done: (code: number) => void): Command {
     .option("--kernel <release>", `answer for another kernel: ${kernelReleases().join(" or ")}`, kernel)
     .option("--vmlinux <file>", "the kernel's own BTF (default: /sys/kernel/btf/vmlinux, read only when needed)")
     .option("--btf <file>", "relocate CO-RE accesses against the types of this BTF or ELF file, not the kernel's")
+    .option(
+      "--module-btf <file>",
+      "types of a kernel module (raw BTF or .ko) that continue those of --vmlinux, --btf or the kernel; may be repeated",
+      several,
+    )
     .option("--cpus <n>", "CPUs that the machine may have (default: this machine's)", cpuCount)
     .action(async (file, options, command) => {
       if ((file === undefined) === (options.records === undefined)) {

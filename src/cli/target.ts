@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { KernelProfile } from "../kernel/profile.js";
-import { packKernelVersion, runningKernel } from "../load/kernel-facts.js";
+import { moduleOptions, packKernelVersion, runningKernel } from "../load/kernel-facts.js";
 import { kernelTypes } from "../load/vmlinux.js";
 import type { ResolveOptions } from "../object/options.js";
 import { btfRefusal } from "../verifier/btf-load/validate.js";
@@ -14,12 +14,14 @@ export interface KernelTarget {
   readonly vmlinux?: string;
   /** File with the types that CO-RE accesses are looked up in, in place of the kernel's. */
   readonly btf?: string;
+  /** Files with types of modules, which continue `vmlinux`, else `btf`, else the running kernel's. */
+  readonly moduleBtf?: readonly string[];
 }
 
 /** How to resolve an object: for the running kernel, or for one of which only what the user names is known. */
-export function resolveFor({ kernel, cpus, vmlinux, btf }: KernelTarget = {}): ResolveOptions {
+export function resolveFor({ kernel, cpus, vmlinux, btf, moduleBtf: modules }: KernelTarget = {}): ResolveOptions {
   if (kernel === undefined) {
-    const running = runningKernel({ vmlinux, btf });
+    const running = runningKernel({ vmlinux, btf, modules });
     return { ...running, possibleCpus: cpus ?? running.possibleCpus, btfFault: btfFault(running.kernelTypes) };
   }
   const [major, minor] = kernel.release.split(".").map(Number);
@@ -30,6 +32,7 @@ export function resolveFor({ kernel, cpus, vmlinux, btf }: KernelTarget = {}): R
     possibleCpus: cpus ?? 1,
     kernelTypes: types,
     ...(file && { coreTypes: () => file()! }),
+    ...moduleOptions({ vmlinux, btf, modules }),
     btfFault: btfFault(types),
   };
 }

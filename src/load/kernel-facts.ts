@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: MIT
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { release, version } from "node:os";
-import { join } from "node:path";
-import { openBtf } from "../btf/lazy.js";
+import { type LazyBtf, openBtf } from "../btf/lazy.js";
 import type { KernelFeatures, ModuleTypes, ResolveOptions } from "../object/options.js";
 import { once } from "../util/once.js";
 import { possibleCpus } from "./cpus.js";
-import { kernelTypes } from "./vmlinux.js";
+import { moduleBtfs } from "./module-btf.js";
+import { kernelTypes, readModule } from "./vmlinux.js";
 
 /*
  * What resolving an object for the running kernel depends on, gathered from where libbpf gets it.
  */
-
-const BTF_DIRECTORY = "/sys/kernel/btf";
-const VMLINUX = "vmlinux";
 
 /** KERNEL_VERSION(): a patch level beyond 255 is 255 to it. */
 export function packKernelVersion(major: number, minor: number, patch: number): number {
@@ -89,13 +86,13 @@ const runningTypes = kernelTypes();
 const runningModules = once((): readonly ModuleTypes[] => {
   const base = runningTypes();
   if (base === null) return [];
-  return readdirSync(BTF_DIRECTORY)
-    .filter((name) => name !== VMLINUX)
-    .map((name) => {
-      const blob = readFileSync(join(BTF_DIRECTORY, name));
-      return { name, blob, btf: openBtf(blob, { base }) };
-    });
+  return moduleBtfs().map(({ name, blob }) => ({ name, blob, btf: openBtf(blob, { base }) }));
 });
+
+/** Modules' types out of files, which continue a kernel's; a file's name up to its first dot is the module's. */
+function modulesOf(files: readonly string[], base: () => LazyBtf | null): () => readonly ModuleTypes[] {
+  return once(() => files.map((file) => readModule(file, base())));
+}
 
 const kallsyms = once(() => readKallsyms());
 const kconfig = once(runningKconfig);
@@ -121,13 +118,26 @@ export interface OtherTypes {
   readonly vmlinux?: string;
   /** File with raw BTF that CO-RE accesses are looked up in. */
   readonly btf?: string;
+  /**
+   * Files with the types of modules, raw or in the module itself (`.ko`): they continue `vmlinux`, or without that `btf`,
+   * or else the running kernel's, whose own modules are then left out.
+   */
+  readonly modules?: readonly string[];
+}
+
+/** Where modules of files belong: to the kernel, or to the types for CO-RE only. */
+export function moduleOptions({ vmlinux, btf, modules }: OtherTypes): Pick<ResolveOptions, "modules" | "coreModules"> {
+  if (modules === undefined || modules.length === 0) return {};
+  if (vmlinux === undefined && btf !== undefined) return { coreModules: modulesOf(modules, kernelTypes(btf)) };
+  return { modules: modulesOf(modules, kernelTypes(vmlinux)) };
 }
 
 /**
  * How to resolve objects for the running kernel. Whatever costs time is read when an object needs it, once; then
  * a file that is missing or holds no BTF throws an InputError.
  */
-export function runningKernel({ vmlinux, btf }: OtherTypes = {}): ResolveOptions {
+export function runningKernel(others: OtherTypes = {}): ResolveOptions {
+  const { vmlinux, btf } = others;
   const coreTypes = btf === undefined ? undefined : kernelTypes(btf);
   return {
     ...(coreTypes === undefined ? {} : { coreTypes: () => coreTypes()! }),
@@ -135,6 +145,7 @@ export function runningKernel({ vmlinux, btf }: OtherTypes = {}): ResolveOptions
     possibleCpus: possibleCpus(),
     kernelTypes: kernelTypes(vmlinux),
     modules: vmlinux === undefined ? runningModules : () => [],
+    ...moduleOptions(others),
     kconfig,
     kallsyms: (name) => kallsyms()(name),
     features: {

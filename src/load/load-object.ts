@@ -10,6 +10,7 @@ import { disposeAll, type Fd } from "../syscall/fd.js";
 import { loadProgram } from "../syscall/program.js";
 import { LoadedObject, type LoadedProgramEntry } from "./loaded-object.js";
 import { createLoadedMap, createStructOpsMap, fillSlots, mapArena, openPinnedMap } from "./maps.js";
+import { ModuleBtfs } from "./module-btf.js";
 import { programRequest } from "./patch.js";
 
 /** A program on its way into the kernel. */
@@ -60,7 +61,8 @@ export interface LoadOptions {
 export function loadObject(object: ObjectToLoad, options: LoadOptions = {}): LoadedObject {
   const programs = object.programs.filter(({ autoload }) => autoload !== false);
   const maps = object.maps.map((map) => ("load" in map ? map : { name: map.name, load: map }));
-  const loading = new Loading(programs, options);
+  using modules = new ModuleBtfs();
+  const loading = new Loading(programs, options, modules);
   try {
     for (const { load } of maps) loading.map(load);
     for (const { load } of programs) for (const map of load.maps) loading.map(map);
@@ -91,20 +93,23 @@ class Loading {
   readonly #pinned: string[] = [];
   readonly #toLoad: readonly ProgramToLoad[];
   readonly #options: LoadOptions;
+  readonly #modules: ModuleBtfs;
 
-  constructor(programs: readonly ProgramToLoad[], options: LoadOptions) {
+  constructor(programs: readonly ProgramToLoad[], options: LoadOptions, modules: ModuleBtfs) {
     this.#toLoad = programs;
     this.#options = options;
+    this.#modules = modules;
   }
 
   map(map: MapLoad): void {
     if (this.maps.has(map)) return;
-    const btf = this.#mapBtf(map);
+    const btf = this.#mapBtf(map, map);
+    const innerBtf = map.inner === null ? null : this.#mapBtf(map.inner, map);
     const path = this.#options.pins?.get(map);
     let fd: Fd;
-    if (path === undefined) fd = createLoadedMap(map, btf);
+    if (path === undefined) fd = createLoadedMap(map, btf, innerBtf);
     else {
-      const opened = openPinnedMap(map, btf, path);
+      const opened = openPinnedMap(map, path, btf, innerBtf);
       fd = opened.fd;
       if (opened.created) this.#pinned.push(path);
     }
@@ -137,15 +142,16 @@ class Loading {
   structOps(ops: ResolvedStructOps): { readonly ops: ResolvedStructOps; readonly fd: Fd } {
     // The kernel wants some BTF besides the id, which is vmlinux'.
     const btf = this.#toLoad.find(({ load }) => load.btf !== null)?.load.btf;
-    const fd = createStructOpsMap(ops.load, btf ? this.#btf(btf, ops.name) : null);
+    const fd = createStructOpsMap(ops.load, btf ? this.#btf(btf, ops.name) : null, this.#modules);
     this.#structOps.push(fd);
     return { ops, fd };
   }
 
-  #mapBtf(map: MapLoad): Fd | null {
+  /** @param owner the map itself, or that which it is the template of. */
+  #mapBtf(map: MapLoad, owner: MapLoad): Fd | null {
     if (map.btf === null) return null;
     if (map.btf !== "prog") return this.#btf(map.btf, map.name);
-    const user = this.#toLoad.find(({ load }) => load.btf !== null && load.maps.includes(map));
+    const user = this.#toLoad.find(({ load }) => load.btf !== null && load.maps.includes(owner));
     // A map that no program uses shares the BTF of its object all the same.
     const bytes = (user ?? this.#toLoad.find(({ load }) => load.btf !== null))?.load.btf;
     return bytes ? this.#btf(bytes, map.name) : null;
@@ -162,7 +168,8 @@ class Loading {
   program({ name, load, section, missing }: ProgramToLoad): void {
     const fds = load.maps.map((map) => this.maps.get(map)!.number);
     const btf = load.btf === null ? null : this.#btf(load.btf, load.name);
-    const { fd, log } = explained(missing, () => loadProgram(programRequest(load, fds, btf), this.#options.logLevel));
+    const request = programRequest(load, fds, btf, this.#modules);
+    const { fd, log } = explained(missing, () => loadProgram(request, this.#options.logLevel));
     this.programs.push({ name: name ?? load.name, section, load, fd, log });
   }
 

@@ -11,6 +11,7 @@ import { Mapping, pageSize } from "../syscall/memory.js";
 import { getPinned, pinObject } from "../syscall/pin.js";
 import { InputError } from "../util/errors.js";
 import { possibleCpus } from "./cpus.js";
+import type { ModuleBtfs } from "./module-btf.js";
 
 /** Flags that the kernel adds by itself, and does not take from user space on creation. */
 const ADDED_FLAGS: Readonly<Record<number, number>> = {
@@ -21,10 +22,11 @@ const ADDED_FLAGS: Readonly<Record<number, number>> = {
 /**
  * Creates a map with its initial value, frozen if it is to be.
  * @param btf BTF that its type ids refer to; null for an untyped map.
+ * @param innerBtf the same for its inner map: maps of maps have no types themselves.
  * @throws SyscallError
  */
-export function createLoadedMap(map: MapLoad, btf: Fd | null): Fd {
-  const inner = map.inner === null ? null : createLoadedMap(map.inner, map.inner.btf === null ? null : btf);
+export function createLoadedMap(map: MapLoad, btf: Fd | null, innerBtf: Fd | null = btf): Fd {
+  const inner = map.inner === null ? null : createLoadedMap(map.inner, map.inner.btf === null ? null : innerBtf);
   let fd: Fd;
   try {
     fd = createTyped(requestFor(map, inner), map, btf);
@@ -49,6 +51,7 @@ function requestFor(map: MapLoad, innerMap: Fd | null): MapRequest {
     maxEntries: map.maxEntries === 0 && map.type === MapType.PERF_EVENT_ARRAY ? possibleCpus() : map.maxEntries,
     flags: map.flags & ~(ADDED_FLAGS[map.type] ?? 0),
     extra: map.extra,
+    numaNode: map.numaNode ?? 0,
     innerMap,
     btfVmlinuxValueTypeId: map.btfVmlinuxValueTypeId,
   };
@@ -57,10 +60,11 @@ function requestFor(map: MapLoad, innerMap: Fd | null): MapRequest {
 /**
  * Creates the map of a struct that programs implement.
  * @param btf Some BTF, which libbpf hands over too; the value's type is one of vmlinux' all the same.
- * @throws SyscallError
+ * @throws SyscallError; InputError when it is a struct of a module that is not loaded
  */
-export function createStructOpsMap(map: MapLoad, btf: Fd | null): Fd {
-  return createMap({ ...requestFor(map, null), btf });
+export function createStructOpsMap(map: MapLoad, btf: Fd | null, modules: ModuleBtfs): Fd {
+  const valueTypeBtfFd = map.valueBtf === undefined ? 0 : modules.fd(map.valueBtf);
+  return createMap({ ...requestFor(map, null), btf, valueTypeBtfFd });
 }
 
 /** Creates the map with its types, or without them where the kernel does not take types for such a map. */
@@ -119,7 +123,12 @@ function fill(fd: Fd, map: MapLoad): void {
  * @returns The map, and whether it was created.
  * @throws InputError when the pinned map differs from what the object declares; SyscallError
  */
-export function openPinnedMap(map: MapLoad, btf: Fd | null, path: string): { fd: Fd; created: boolean } {
+export function openPinnedMap(
+  map: MapLoad,
+  path: string,
+  btf: Fd | null,
+  innerBtf: Fd | null = btf,
+): { fd: Fd; created: boolean } {
   if (existsSync(path)) {
     const fd = getPinned(path);
     try {
@@ -130,7 +139,7 @@ export function openPinnedMap(map: MapLoad, btf: Fd | null, path: string): { fd:
       throw error;
     }
   }
-  const fd = createLoadedMap(map, btf);
+  const fd = createLoadedMap(map, btf, innerBtf);
   try {
     pinObject(fd, path);
     return { fd, created: true };

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { type LazyBtf, openBtf } from "../btf/lazy.js";
 import { findSection, isElf } from "../elf/find-section.js";
 import { SECTION } from "../elf/format.js";
+import type { ModuleTypes } from "../object/options.js";
 import { mapFile } from "../syscall/memory.js";
 import { InputError } from "../util/errors.js";
 
@@ -46,15 +48,47 @@ function readTypes(file: string, optional: boolean): LazyBtf | null {
     bytes = file === VMLINUX_BTF ? kernelBtfBytes() : readFileSync(file);
   } catch (error) {
     if (optional) return null;
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw new InputError("no such file", { file });
-    if (code === "EISDIR") throw new InputError("is a directory, expected BTF", { file });
-    throw error;
+    throw unreadable(file, error as NodeJS.ErrnoException);
   }
+  return ofFile(file, () => openBtf(btfOf(bytes)));
+}
+
+/**
+ * The types of a kernel module out of a file: raw BTF (`/sys/kernel/btf/NAME`) or the module itself (`.ko`). Its name is the
+ * file's up to the first dot.
+ * @param base the types that the module's continue.
+ * @throws InputError for a file that is missing or holds no BTF, and when there are no types to continue
+ */
+export function readModule(file: string, base: LazyBtf | null): ModuleTypes {
+  if (base === null) throw new InputError("the types that a module's continue are not at hand", { file });
+  let bytes: Uint8Array;
   try {
-    const content = isElf(bytes) ? findSection(bytes, SECTION.BTF) : bytes;
-    if (content === undefined) throw new InputError(`has no section ${SECTION.BTF}`);
-    return openBtf(content);
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw unreadable(file, error as NodeJS.ErrnoException);
+  }
+  return ofFile(file, () => {
+    const blob = btfOf(bytes);
+    return { name: basename(file).split(".")[0]!, blob, btf: openBtf(blob, { base }) };
+  });
+}
+
+function unreadable(file: string, error: NodeJS.ErrnoException): Error {
+  if (error.code === "ENOENT") return new InputError("no such file", { file });
+  if (error.code === "EISDIR") return new InputError("is a directory, expected BTF", { file });
+  return error;
+}
+
+function btfOf(bytes: Uint8Array): Uint8Array {
+  const content = isElf(bytes) ? findSection(bytes, SECTION.BTF) : bytes;
+  if (content === undefined) throw new InputError(`has no section ${SECTION.BTF}`);
+  return content;
+}
+
+/** Says of which file an error is. */
+function ofFile<T>(file: string, body: () => T): T {
+  try {
+    return body();
   } catch (error) {
     if (error instanceof InputError) throw new InputError(error.message, { file }, { cause: error });
     throw error;

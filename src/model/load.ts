@@ -11,11 +11,15 @@ export interface MapLoad {
   /** As the kernel holds them: it adds BPF_F_RDONLY_PROG to a devmap. */
   readonly flags: number;
   readonly extra: bigint;
+  /** NUMA node to allocate on, which counts with BPF_F_NUMA_NODE in `flags`; 0 when absent. */
+  readonly numaNode?: number;
   /** `prog`: the program's own BTF; bytes: a BTF of its own; null: untyped. */
   readonly btf: "prog" | Uint8Array | null;
   readonly btfKeyTypeId: number;
   readonly btfValueTypeId: number;
   readonly btfVmlinuxValueTypeId: number;
+  /** BTF of the kernel module that `btfVmlinuxValueTypeId` is of; absent when it is vmlinux'. */
+  readonly valueBtf?: Uint8Array;
   readonly inner: MapLoad | null;
   /** BPF_MAP_FREEZE was done. */
   readonly frozen: boolean;
@@ -56,14 +60,21 @@ export interface ProgramLoad {
   readonly progIfindex: number;
   readonly kernVersion: number;
   readonly license: string;
-  /** Type id in vmlinux BTF (or in the attach program's), 0 for none. */
+  /** Type id in vmlinux BTF (or in a module's, or the attach program's), 0 for none. */
   readonly attachBtfId: number;
+  /** BTF of the kernel module that `attachBtfId` is of; absent when it is vmlinux'. */
+  readonly attachBtf?: Uint8Array;
   /** 8 bytes a slot, little-endian. */
   readonly insns: Uint8Array;
   readonly maps: readonly MapLoad[];
   /** Instruction slots whose map fd was no map at all: their imm is left as it was. */
   readonly badMapInsns: readonly number[];
   readonly fdArray: readonly FdArrayEntry[] | null;
+  /**
+   * BTF of the kernel modules whose variables the program names: in `ld_imm64` with BPF_PSEUDO_BTF_ID the imm of the
+   * second slot is 0 for vmlinux, else an index into these plus 1. Without them it is left as it was.
+   */
+  readonly moduleBtfs?: readonly Uint8Array[];
   /** The program's BTF blob, null when it has none. */
   readonly btf: Uint8Array | null;
   readonly funcInfo: InfoRecords | null;

@@ -124,14 +124,20 @@ function readLoad(record: Json): ProgramLoad {
     kernVersion: number(record, "kern_version"),
     license: nullable(record, "license", asString) ?? "",
     attachBtfId: number(record, "attach_btf_id"),
+    ...(record.attach_btf == null ? {} : { attachBtf: bytes(record, "attach_btf")! }),
     insns,
     maps: array(record, "maps").map((map, i) => readMap(object(map, `maps[${i}]`))),
     badMapInsns,
     fdArray,
+    ...(record.module_btfs == null ? {} : { moduleBtfs: readModules(record) }),
     btf: bytes(record, "btf"),
     funcInfo: readInfo(record, "func_info"),
     lineInfo: readInfo(record, "line_info"),
   };
+}
+
+function readModules(record: Json): Uint8Array[] {
+  return array(record, "module_btfs").map((btf, i) => fromBase64(asString(btf, `module_btfs[${i}]`)));
 }
 
 function bytes(record: Json, key: string): Uint8Array | null {
@@ -169,10 +175,12 @@ function readMap(map: Json): MapLoad {
     maxEntries: number(map, "max_entries"),
     flags: number(map, "map_flags"),
     extra: BigInt(extra),
+    ...(map.numa_node == null ? {} : { numaNode: number(map, "numa_node") }),
     btf,
     btfKeyTypeId: number(map, "btf_key_type_id"),
     btfValueTypeId: number(map, "btf_value_type_id"),
     btfVmlinuxValueTypeId: number(map, "btf_vmlinux_value_type_id"),
+    ...(map.value_btf == null ? {} : { valueBtf: bytes(map, "value_btf")! }),
     inner: nullable(map, "inner_map", (inner) => readMap(object(inner, "inner_map"))),
     frozen: bool(map, "frozen"),
     value: bytes(map, "rdonly_value"),
@@ -226,10 +234,12 @@ export function writeRecord({ id, load, kernel }: LoadRecord): string {
     kern_version: load.kernVersion,
     license: load.license,
     attach_btf_id: load.attachBtfId,
+    ...(load.attachBtf && { attach_btf: toBase64(load.attachBtf) }),
     insn_cnt: load.insns.length / INSN_SIZE,
     insns: toHex(load.insns),
     map_relocs: mapRelocs(load),
     fd_array: load.fdArray?.map(writeFdArrayEntry) ?? null,
+    ...(load.moduleBtfs && { module_btfs: load.moduleBtfs.map(toBase64) }),
     maps: load.maps.map((map, idx) => ({ idx, ...writeMap(map) })),
     btf: base64(load.btf),
     ...writeInfo("func_info", load.funcInfo),
@@ -270,10 +280,12 @@ function writeMap(map: MapLoad): object {
     max_entries: map.maxEntries,
     map_flags: map.flags,
     map_extra: `0x${map.extra.toString(16)}`,
+    ...(map.numaNode === undefined ? {} : { numa_node: map.numaNode }),
     btf: map.btf === "prog" ? "prog" : base64(map.btf),
     btf_key_type_id: map.btfKeyTypeId,
     btf_value_type_id: map.btfValueTypeId,
     btf_vmlinux_value_type_id: map.btfVmlinuxValueTypeId,
+    ...(map.valueBtf && { value_btf: toBase64(map.valueBtf) }),
     inner_map: map.inner === null ? null : writeMap(map.inner),
     frozen: map.frozen,
     rdonly_value: base64(map.value),

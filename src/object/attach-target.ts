@@ -17,15 +17,21 @@ const TARGETS: Readonly<Record<number, { readonly prefix: string; readonly kind:
 /** The kernel's name for a target is no longer than this, prefix included (libbpf: BTF_MAX_NAME_SIZE). */
 const MAX_NAME = 127;
 
+/** What a program attaches to, in the kernel's BTF or a module's. */
+export interface AttachTarget {
+  readonly attachBtfId: number;
+  /** Absent for vmlinux. */
+  readonly attachBtf?: Uint8Array;
+}
+
 /**
- * `attach_btf_id` of a program whose section names a target in BTF; 0 for other programs, and when no kernel's
- * types are at hand.
+ * What the section of a program names in BTF; id 0 for other programs, and when no kernel's types are at hand.
  * @throws InputError when the kernel has no such target.
  */
-export function attachBtfId(program: string, section: ParsedSection, options: ResolveOptions): number {
+export function attachTarget(program: string, section: ParsedSection, options: ResolveOptions): AttachTarget {
   const { def, target } = section;
   const kernelTypes = options.kernelTypes;
-  if (!def.targetIsBtf || kernelTypes === undefined) return 0;
+  if (!def.targetIsBtf || kernelTypes === undefined) return { attachBtfId: 0 };
   if (target === null)
     throw new InputError(`program ${program}: its section ${def.name} does not say what to attach to`);
   if (def.progType === ProgType.EXT) {
@@ -42,12 +48,13 @@ export function attachBtfId(program: string, section: ParsedSection, options: Re
   // libbpf compares as many characters as the section names, here and below.
   if (moduleName === null || "vmlinux".startsWith(moduleName)) {
     const id = find(kernel, null);
-    if (id !== undefined) return id;
+    if (id !== undefined) return { attachBtfId: id };
   }
   for (const module of options.modules?.() ?? []) {
     if (moduleName !== null && !module.name.startsWith(moduleName)) continue;
-    if (find(module.btf, kernel) === undefined) continue;
-    throw new InputError(`program ${program}: ${name} is in module ${module.name}, where programs cannot attach yet`);
+    // A module's types continue the kernel's, and what those have is found first.
+    const id = find(kernel, null) ?? find(module.btf, kernel);
+    if (id !== undefined) return { attachBtfId: id, attachBtf: module.blob };
   }
   throw new InputError(`program ${program}: the kernel's types know no ${kind === "func" ? "function" : kind} ${name}`);
 }

@@ -56,6 +56,7 @@ export interface LinkedCode {
   readonly insns: Uint8Array;
   readonly maps: MapLoad[];
   readonly fdArray: FdArrayEntry[] | null;
+  readonly moduleBtfs: Uint8Array[];
   /** In ascending order of the instructions. */
   readonly missing: MissingRef[];
 }
@@ -146,8 +147,8 @@ export class CodeLinker {
     for (const { func, offset } of placed) {
       for (const ref of func.refs) patcher.patch(ref, offset + ref.insn);
     }
-    const { maps, fdArray, missing } = patcher;
-    return { insns, maps, fdArray, missing: missing.sort((a, b) => a.insn - b.insn) };
+    const { maps, fdArray, moduleBtfs, missing } = patcher;
+    return { insns, maps, fdArray, moduleBtfs, missing: missing.sort((a, b) => a.insn - b.insn) };
   }
 
   /** Does the function's CO-RE relocations now. @throws InputError when they cannot be done. */
@@ -204,8 +205,8 @@ function exceptionCallbacks(btf: Btf | null): Map<string, string[]> {
 class Patcher {
   readonly maps: MapLoad[] = [];
   readonly missing: MissingRef[] = [];
+  readonly moduleBtfs: Uint8Array[] = [];
   fdArray: FdArrayEntry[] | null = null;
-  readonly #modules: ModuleTypes[] = [];
   readonly #view: DataView;
   readonly #offsets: ReadonlyMap<string, number>;
   readonly #targets: CodeTargets;
@@ -270,11 +271,8 @@ class Patcher {
         this.#loadMap(slot, KCONFIG_MAP, BPF_PSEUDO_MAP_VALUE, value.offset);
         return;
       case "type":
-        if (value.module !== null) {
-          throw new InputError(`extern ${name} is of module ${value.module.name}, whose address cannot be loaded yet`);
-        }
         this.#set(slot, { src: BPF_PSEUDO_BTF_ID, imm: value.id });
-        this.#set(slot + 1, { imm: 0 });
+        this.#set(slot + 1, { imm: value.module === null ? 0 : this.#moduleBtf(value.module.blob) });
         return;
       case "address":
         this.#set(slot, { imm: Number(value.address & LOW_32) });
@@ -291,7 +289,7 @@ class Patcher {
     const { values, indices } = this.#targets.externs;
     const value = values.get(name)!;
     if (value.kind === "type") {
-      const off = value.module === null ? 0 : this.#moduleIndex(value.module);
+      const off = this.#fdIndex(value.module);
       this.#set(slot, { src: BPF_PSEUDO_KFUNC_CALL, off, imm: value.id });
     } else {
       this.#poison(slot, POISON.kfunc + indices.get(name)!);
@@ -299,15 +297,23 @@ class Patcher {
     }
   }
 
-  /** Index of the module's BTF in `fd_array`, whose first place stands for vmlinux. */
-  #moduleIndex(module: ModuleTypes): number {
-    let index = this.#modules.indexOf(module);
-    if (index < 0) {
-      index = this.#modules.push(module) - 1;
+  /** Index of the BTF in `fd_array`, whose first place stands for vmlinux; it has as many as this program needs. */
+  #fdIndex(module: ModuleTypes | null): number {
+    const { calledModules } = this.#targets.externs;
+    const index = module === null ? 0 : calledModules.indexOf(module) + 1;
+    if (calledModules.length > 0) {
       this.fdArray ??= [{ kind: "fd", fd: 0 }];
-      this.fdArray.push({ kind: "btf", btf: module.blob });
+      for (const { blob } of calledModules.slice(this.fdArray.length - 1, index)) {
+        this.fdArray.push({ kind: "btf", btf: blob });
+      }
     }
-    return index + 1;
+    return index;
+  }
+
+  /** Place of the module's BTF among those of its variables, plus 1. */
+  #moduleBtf(blob: Uint8Array): number {
+    const index = this.moduleBtfs.indexOf(blob);
+    return index < 0 ? this.moduleBtfs.push(blob) : index + 1;
   }
 
   #poison(slot: number, imm: number): void {

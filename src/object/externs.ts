@@ -24,6 +24,8 @@ export interface ResolvedExterns {
   readonly values: ReadonlyMap<string, ExternValue>;
   /** Places in libbpf's order, which calls of missing functions are marked with. */
   readonly indices: ReadonlyMap<string, number>;
+  /** Modules whose functions are called, in the order of `fd_array`, which all programs share. */
+  readonly calledModules: readonly ModuleTypes[];
   readonly kconfig: { readonly places: readonly KconfigPlace[]; readonly size: number };
 }
 
@@ -47,10 +49,16 @@ export function resolveExterns(spec: ObjectSpec, options: ResolveOptions): Resol
   const kconfig = placeKconfig(ordered.filter(({ section }) => section === SECTION.KCONFIG));
   const values = new Map<string, ExternValue>();
   for (const { extern, offset } of kconfig.places) values.set(extern.name, { kind: "kconfig", offset });
+  const calledModules = new Set<ModuleTypes>();
   for (const extern of ordered) {
-    if (extern.section === SECTION.KSYMS) values.set(extern.name, resolveSymbol(spec, extern, options));
+    if (extern.section !== SECTION.KSYMS) continue;
+    const value = resolveSymbol(spec, extern, options);
+    values.set(extern.name, value);
+    const isCalled = spec.btf?.types[extern.btfId]?.kind === "func";
+    if (isCalled && value.kind === "type" && value.module !== null) calledModules.add(value.module);
   }
-  return { values, indices: new Map(ordered.map(({ name }, i) => [name, i])), kconfig };
+  const indices = new Map(ordered.map(({ name }, i) => [name, i]));
+  return { values, indices, calledModules: [...calledModules], kconfig };
 }
 
 function checkExtern(extern: ExternSpec): void {

@@ -35,6 +35,7 @@ export function mapLoad(spec: MapSpec, btf: Btf | null, env: MapEnvironment): Ma
     maxEntries: maxEntries(spec, env),
     flags: spec.flags | (ADDED_FLAGS[spec.type] ?? 0),
     extra: spec.extra,
+    ...(spec.numaNode !== 0 && { numaNode: spec.numaNode }),
     btf: typed ? "prog" : null,
     btfKeyTypeId: typed ? spec.keyTypeId : 0,
     btfValueTypeId: typed ? spec.valueTypeId : 0,

@@ -44,6 +44,8 @@ export interface ResolveOptions extends Partial<MapEnvironment> {
   readonly modules?: () => readonly ModuleTypes[];
   /** Types to relocate CO-RE accesses against in place of the kernel's own. */
   readonly coreTypes?: () => Btf;
+  /** Modules whose types continue {@link coreTypes}; without, none are looked at. */
+  readonly coreModules?: () => readonly ModuleTypes[];
   /** The kernel's configuration (`CONFIG_X=y` a line), or null. */
   readonly kconfig?: () => string | null;
   /** Addresses of the kernel's symbols of this name, as /proc/kallsyms lists them. */

@@ -12,7 +12,7 @@ import { AttachType, MapType, ProgType } from "../kernel/uapi.js";
 import type { InfoRecords, MapLoad, ProgramLoad } from "../model/load.js";
 import type { FunctionSpec, MapSpec, ObjectSpec } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
-import { attachBtfId } from "./attach-target.js";
+import { type AttachTarget, attachTarget } from "./attach-target.js";
 import { CodeLinker, type CodeMap, KCONFIG_MAP, type Placed, type RelocatedCode } from "./code.js";
 import { type ResolvedExterns, resolveExterns } from "./externs.js";
 import { kconfigContent } from "./kconfig.js";
@@ -210,14 +210,13 @@ class Resolver {
   }
 
   #coreTarget(): CoreTarget | null {
-    const { coreTypes: given, kernelTypes, modules } = this.#options;
-    if (given !== undefined) return { name: "the given types", types: coreTypes(given()) };
-    const kernel = kernelTypes?.() ?? null;
-    if (kernel === null) return null;
-    const firstId = kernel.types.length;
-    const moduleTypes = () =>
-      (modules?.() ?? []).map(({ name, btf }) => ({ name, types: coreTypes(btf, { firstId }) }));
-    return { name: "vmlinux", types: coreTypes(kernel), modules: moduleTypes };
+    const { coreTypes: given, coreModules, kernelTypes, modules } = this.#options;
+    const base = given === undefined ? (kernelTypes?.() ?? null) : given();
+    if (base === null) return null;
+    const firstId = base.types.length;
+    const theirs = given === undefined ? modules : coreModules;
+    const moduleTypes = () => (theirs?.() ?? []).map(({ name, btf }) => ({ name, types: coreTypes(btf, { firstId }) }));
+    return { name: given === undefined ? "vmlinux" : "the given types", types: coreTypes(base), modules: moduleTypes };
   }
 
   /**
@@ -260,27 +259,28 @@ class Resolver {
     return { name: main.name, section: main.section, def, target, autoload, ...loaded };
   }
 
-  #kind(main: FunctionSpec, section: ParsedSection): ProgramKind & { readonly attachBtfId: number } {
+  #kind(main: FunctionSpec, section: ParsedSection): ProgramKind & AttachTarget {
     const { progType, attachType, attach } = section.def;
     if (progType === ProgType.STRUCT_OPS) {
       const aim = this.structOps.targets.get(main.name);
       if (aim === undefined) throw new InputError(`program ${main.name}: no struct_ops variable uses it`);
-      return { progType, attachType: aim.member, attachBtfId: aim.btfId };
+      const { member, btfId, btf } = aim;
+      return { progType, attachType: member, attachBtfId: btfId, ...(btf && { attachBtf: btf }) };
     }
     const multi = attach === "usdt" && this.#options.features?.uprobeMulti !== false;
     return {
       progType,
       attachType: multi ? AttachType.TRACE_UPROBE_MULTI : attachType,
-      attachBtfId: attachBtfId(main.name, section, this.#options),
+      ...attachTarget(main.name, section, this.#options),
     };
   }
 
   #load(
     main: FunctionSpec,
-    kind: ProgramKind & { readonly progFlags: number; readonly attachBtfId: number },
+    kind: ProgramKind & AttachTarget & { readonly progFlags: number },
   ): Pick<ResolvedProgram, "load" | "missing"> {
     const placed = this.#linker.place(main);
-    const { insns, maps, fdArray, missing } = this.#linker.link(placed);
+    const { insns, maps, fdArray, moduleBtfs, missing } = this.#linker.link(placed);
     const load: ProgramLoad = {
       name: kernelName(main.symbol),
       progType: kind.progType,
@@ -290,10 +290,12 @@ class Resolver {
       kernVersion: this.#spec.version || (this.#options.kernVersion ?? 0),
       license: this.#spec.license,
       attachBtfId: kind.attachBtfId,
+      ...(kind.attachBtf && { attachBtf: kind.attachBtf }),
       insns,
       maps,
       badMapInsns: [],
       fdArray,
+      ...(moduleBtfs.length > 0 && { moduleBtfs }),
       btf: this.btf?.blob ?? null,
       funcInfo: this.#funcInfo(placed),
       lineInfo: this.#lineInfo(placed),

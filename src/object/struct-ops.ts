@@ -8,7 +8,7 @@ import type { ObjectSpec, StructOpsSpec } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import { findOwnType } from "./kernel-types.js";
 import { kernelName } from "./maps.js";
-import type { ResolveOptions } from "./options.js";
+import type { ModuleTypes, ResolveOptions } from "./options.js";
 
 /** A struct of the kernel's that programs implement, as a map to create. */
 export interface ResolvedStructOps {
@@ -27,6 +27,8 @@ export interface ResolvedStructOps {
 export interface StructOpsTarget {
   /** The struct in the kernel's BTF. */
   readonly btfId: number;
+  /** The module's BTF that the struct is of; absent for vmlinux. */
+  readonly btf?: Uint8Array;
   /** Index of the member, which is the program's expected attach type. */
   readonly member: number;
 }
@@ -43,6 +45,8 @@ type Struct = Extract<BtfType, { kind: "struct" | "union" }>;
 /** The kernel's side of a struct. */
 interface KernelStruct {
   readonly btf: Btf;
+  /** That it is of; null for vmlinux. */
+  readonly module: ModuleTypes | null;
   readonly id: number;
   readonly type: Struct;
   /** `struct bpf_struct_ops_X`, which holds it. */
@@ -106,7 +110,8 @@ function convert(
     } else if (isSet) {
       if (func === undefined) throw new InputError(`member ${member.name} points to no program`);
       checkFunctionPointer(kernel.btf, theirs);
-      aim(targets, func, { btfId: kernel.id, member: index }, member.name);
+      const { id: btfId, module } = kernel;
+      aim(targets, func, { btfId, ...(module && { btf: module.blob }), member: index }, member.name);
       programs.push({ offset: to, func });
     }
   }
@@ -151,29 +156,33 @@ function checkFunctionPointer(btf: Btf, member: BtfMember): void {
 function aim(targets: Map<string, StructOpsTarget>, func: string, target: StructOpsTarget, member: string): void {
   const known = targets.get(func);
   if (known === undefined) targets.set(func, target);
-  else if (known.btfId !== target.btfId || known.member !== target.member) {
+  else if (known.btfId !== target.btfId || known.btf !== target.btf || known.member !== target.member) {
     throw new InputError(`member ${member}: program ${func} implements another one already`);
   }
 }
 
 function findStruct(localName: string, options: ResolveOptions): KernelStruct {
   const name = essentialName(localName);
-  const btf = options.kernelTypes?.() ?? null;
-  if (btf === null) throw new InputError("the kernel's types are not at hand");
-  const valueId = findOwnType(btf, null, "struct", VALUE_PREFIX + name);
-  if (valueId === undefined) {
-    const module = options.modules?.().find((one) => findOwnType(one.btf, btf, "struct", VALUE_PREFIX + name));
-    if (module !== undefined)
-      throw new InputError(`struct ${name} is of module ${module.name}, which is not supported`);
-    throw new InputError(`the kernel has no struct ${VALUE_PREFIX}${name}`);
+  const kernel = options.kernelTypes?.() ?? null;
+  if (kernel === null) throw new InputError("the kernel's types are not at hand");
+  const vmlinuxId = findOwnType(kernel, null, "struct", VALUE_PREFIX + name);
+  if (vmlinuxId !== undefined) return kernelStruct(kernel, null, vmlinuxId, findOwnType(kernel, null, "struct", name));
+  for (const module of options.modules?.() ?? []) {
+    const valueId = findOwnType(module.btf, kernel, "struct", VALUE_PREFIX + name);
+    if (valueId === undefined) continue;
+    const id = findOwnType(kernel, null, "struct", name) ?? findOwnType(module.btf, kernel, "struct", name);
+    return kernelStruct(module.btf, module, valueId, id);
   }
-  const id = findOwnType(btf, null, "struct", name);
-  if (id === undefined) throw new InputError(`the kernel has no struct ${name}`);
+  throw new InputError(`the kernel has no struct ${VALUE_PREFIX}${name}`);
+}
+
+function kernelStruct(btf: Btf, module: ModuleTypes | null, valueId: number, id: number | undefined): KernelStruct {
   const value = typeById(btf, valueId) as Struct;
-  const data = value.members.find((member) => member.type === id);
-  if (data === undefined) throw new InputError(`the kernel's struct ${value.name} holds no struct ${name}`);
+  if (id === undefined) throw new InputError(`the kernel has no struct ${value.name.slice(VALUE_PREFIX.length)}`);
   const type = typeById(btf, id) as Struct;
-  return { btf, id, type, valueId, valueSize: value.size, offset: data.bitOffset / 8 };
+  const data = value.members.find((member) => member.type === id);
+  if (data === undefined) throw new InputError(`the kernel's struct ${value.name} holds no struct ${type.name}`);
+  return { btf, module, id, type, valueId, valueSize: value.size, offset: data.bitOffset / 8 };
 }
 
 function structOpsLoad(name: string, kernel: KernelStruct, link: boolean): MapLoad {
@@ -183,12 +192,13 @@ function structOpsLoad(name: string, kernel: KernelStruct, link: boolean): MapLo
     keySize: 4,
     valueSize: kernel.valueSize,
     maxEntries: 1,
-    flags: link ? MapFlag.LINK : 0,
+    flags: (link ? MapFlag.LINK : 0) | (kernel.module === null ? 0 : MapFlag.VTYPE_BTF_OBJ_FD),
     extra: 0n,
     btf: null,
     btfKeyTypeId: 0,
     btfValueTypeId: 0,
     btfVmlinuxValueTypeId: kernel.valueId,
+    ...(kernel.module && { valueBtf: kernel.module.blob }),
     inner: null,
     frozen: false,
     value: null,

@@ -22,6 +22,9 @@ export interface MapRequest {
   readonly btfKeyTypeId?: number;
   readonly btfValueTypeId?: number;
   readonly btfVmlinuxValueTypeId?: number;
+  /** Module's BTF that `btfVmlinuxValueTypeId` is of, with BPF_F_VTYPE_BTF_OBJ_FD. */
+  readonly valueTypeBtfFd?: number;
+  readonly numaNode?: number;
   readonly ifindex?: number;
 }
 
@@ -36,6 +39,7 @@ export function createMap(request: MapRequest): Fd {
     .u32(MAP_CREATE.value_size, request.valueSize)
     .u32(MAP_CREATE.max_entries, request.maxEntries)
     .u32(MAP_CREATE.map_flags, request.flags ?? 0)
+    .u32(MAP_CREATE.numa_node, request.numaNode ?? 0)
     .u32(MAP_CREATE.map_ifindex, request.ifindex ?? 0)
     .u64(MAP_CREATE.map_extra, request.extra ?? 0)
     .name(MAP_CREATE.map_name, request.name);
@@ -46,7 +50,9 @@ export function createMap(request: MapRequest): Fd {
       .u32(MAP_CREATE.btf_key_type_id, request.btfKeyTypeId ?? 0)
       .u32(MAP_CREATE.btf_value_type_id, request.btfValueTypeId ?? 0);
   }
-  attr.u32(MAP_CREATE.btf_vmlinux_value_type_id, request.btfVmlinuxValueTypeId ?? 0);
+  attr
+    .u32(MAP_CREATE.btf_vmlinux_value_type_id, request.btfVmlinuxValueTypeId ?? 0)
+    .u32(MAP_CREATE.value_type_btf_obj_fd, request.valueTypeBtfFd ?? 0);
   const what = `map ${request.name}`;
   return new Fd(checked(bpf(Cmd.MAP_CREATE, attr, MAP_CREATE.size), "BPF_MAP_CREATE", what), what);
 }

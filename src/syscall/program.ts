@@ -36,6 +36,8 @@ export interface ProgramRequest {
   readonly attachBtfId?: number;
   /** Program whose function is attached to; vmlinux when null. */
   readonly attachProg?: Fd | null;
+  /** Module's BTF that `attachBtfId` is of; vmlinux when absent. */
+  readonly attachBtfFd?: number;
   /** Descriptors of maps and module BTFs, indexed by instructions. */
   readonly fdArray?: Int32Array | null;
 }
@@ -160,6 +162,7 @@ function programAttr(request: ProgramRequest): Attr {
     .u32(PROG_LOAD.prog_ifindex, request.ifindex ?? 0)
     .u32(PROG_LOAD.expected_attach_type, request.expectedAttachType ?? 0)
     .u32(PROG_LOAD.attach_btf_id, request.attachBtfId ?? 0);
+  if (request.attachBtfFd !== undefined) attr.u32(PROG_LOAD.attach_btf_obj_fd, request.attachBtfFd);
   if (request.attachProg) attr.u32(PROG_LOAD.attach_prog_fd, request.attachProg.number);
   if (request.btf) attr.u32(PROG_LOAD.prog_btf_fd, request.btf.number);
   if (request.funcInfo) {

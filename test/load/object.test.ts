@@ -72,6 +72,33 @@ SEC("tc") int main_prog(void *ctx) {
   t.end();
 });
 
+t.test("what a map declares reaches the kernel", { skip }, (t) => {
+  const source = (node: number) => `
+struct guarded { struct bpf_spin_lock { u32 val; } lock; u32 count; };
+struct inner { __uint(type, 2); __type(key, u32); __type(value, struct guarded); __uint(max_entries, 1); };
+struct { __uint(type, 12); __uint(max_entries, 4); __type(key, u32); __array(values, struct inner); } outer SEC(".maps");
+struct { __uint(type, 1); __type(key, u32); __type(value, u32); __uint(max_entries, 1); __uint(map_flags, 4);
+  __uint(numa_node, ${node}); } here SEC(".maps");
+struct { __uint(type, 30); __type(value, u32); __uint(max_entries, 8); __uint(map_extra, 3); } bloom SEC(".maps");
+static long (*spin_lock)(void *) = (void *)93, (*spin_unlock)(void *) = (void *)94;
+__attribute__((noinline)) u32 told(struct guarded *value) { return value ? value->count : 0; }
+SEC("tc") int locks(void *ctx) {
+  u32 key = 0;
+  void *held = lookup(&outer, &key);
+  struct guarded *value = held ? lookup(held, &key) : 0;
+  if (!value) return told(value) + (lookup(&here, &key) != 0);
+  spin_lock(&value->lock);
+  value->count++;
+  spin_unlock(&value->lock);
+  return 0;
+}`;
+  // Without its types the kernel does not see a lock in the inner map.
+  using object = loadObject(compile("declared", source(0)));
+  t.equal(mapInfo(object.maps.get("bloom")!.fd).extra, 3n);
+  t.throws(() => loadObject(compile("elsewhere", source(9999))).close(), { code: "EINVAL" }, "no such NUMA node");
+  t.end();
+});
+
 t.test("the kernel calls programs that implement a struct", { skip }, (t) => {
   const source = (section: string) => `
 struct tcp_congestion_ops { u32 (*ssthresh)(void *sk); u32 (*undo_cwnd)(void *sk);

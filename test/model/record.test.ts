@@ -22,6 +22,8 @@ const full: LoadRecord = {
     kernVersion: 3,
     license: "GPL",
     attachBtfId: 4,
+    attachBtf: Uint8Array.of(7),
+    moduleBtfs: [Uint8Array.of(8, 9)],
     // r1 = map[0]; r1 = map[-1] (no map); exit
     insns: fromHex("18110000000000000000000000000000" + "1811000063000000" + "0000000000000000" + "9500000000000000"),
     maps: [
@@ -33,10 +35,12 @@ const full: LoadRecord = {
         maxEntries: 2,
         flags: 0x80,
         extra: 0xffff_ffff_ffffn,
+        numaNode: 1,
         btf: "prog",
         btfKeyTypeId: 1,
         btfValueTypeId: 2,
         btfVmlinuxValueTypeId: 0,
+        valueBtf: Uint8Array.of(3, 4),
         inner: {
           name: "i",
           type: 2,

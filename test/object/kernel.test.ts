@@ -5,13 +5,16 @@ import { decodeInsns, type Insn } from "../../src/asm/insn.js";
 import { BtfBuilder } from "../../src/btf/builder.js";
 import { readBtf } from "../../src/btf/read.js";
 import type { Btf } from "../../src/btf/types.js";
-import { AttachType, MapFlag, MapType, ProgFlag, ProgType } from "../../src/kernel/uapi.js";
+import { AttachType, CoreReloKind, MapFlag, MapType, ProgFlag, ProgType } from "../../src/kernel/uapi.js";
+import { type ModuleFds, patchMapFds, programRequest } from "../../src/load/patch.js";
 import { functionSpec, mapSpec, objectSpec } from "../../src/model/make.js";
+import { readRecord, writeRecord } from "../../src/model/record.js";
 import type { ExternSpec, FunctionSpec, ObjectSpec, Ref } from "../../src/model/spec.js";
 import { kernelTakesTypes } from "../../src/object/map-types.js";
 import type { ModuleTypes, ResolveOptions } from "../../src/object/options.js";
 import { resolveObject } from "../../src/object/resolve.js";
 import { structOpsValue } from "../../src/object/struct-ops.js";
+import { verify } from "../../src/verifier/verify.js";
 
 /*
  * Objects and kernels made by hand: what depends on a kernel, in all the cases that a running one does not show. That
@@ -48,8 +51,9 @@ function kernel() {
 
 const { btf: kernelBtf, ids } = kernel();
 
-/** A module that has one function more; its ids continue the kernel's. */
-const moduleIds = { kfunc: kernelBtf.types.length + 1 };
+/** A module that has a few types more; their ids continue the kernel's. */
+const firstId = kernelBtf.types.length;
+const moduleIds = { kfunc: firstId + 1, variable: firstId + 3, ops: firstId + 5, value: firstId + 6 };
 const module: ModuleTypes = {
   name: "demo",
   blob: new Uint8Array([1, 2, 3]),
@@ -57,14 +61,44 @@ const module: ModuleTypes = {
     types: [
       ...kernelBtf.types,
       { kind: "funcProto", returnType: 1, params: [{ name: "a", type: 1 }] },
-      { kind: "func", name: "module_kfunc", type: kernelBtf.types.length, linkage: "static" },
+      { kind: "func", name: "module_kfunc", type: firstId, linkage: "static" },
+      { kind: "struct", name: "gadget", size: 8, members: [{ name: "turns", type: 1, bitOffset: 32, bitSize: 0 }] },
+      { kind: "var", name: "the_gadget", type: firstId + 2, linkage: "global" },
+      { kind: "ptr", type: firstId },
+      {
+        kind: "struct",
+        name: "gadget_ops",
+        size: 8,
+        members: [{ name: "turn", type: firstId + 4, bitOffset: 0, bitSize: 0 }],
+      },
+      {
+        kind: "struct",
+        name: "bpf_struct_ops_gadget_ops",
+        size: 72,
+        members: [
+          { name: "refcnt", type: 1, bitOffset: 0, bitSize: 0 },
+          { name: "data", type: firstId + 5, bitOffset: 512, bitSize: 0 },
+        ],
+      },
+    ],
+  },
+};
+/** Another one, with a function of its own, that stands after it. */
+const second: ModuleTypes = {
+  name: "second",
+  blob: new Uint8Array([4, 5, 6]),
+  btf: {
+    types: [
+      ...kernelBtf.types,
+      { kind: "funcProto", returnType: 1, params: [{ name: "a", type: 1 }] },
+      { kind: "func", name: "a_second_kfunc", type: firstId, linkage: "static" },
     ],
   },
 };
 
 const options: ResolveOptions = {
   kernelTypes: () => kernelBtf,
-  modules: () => [module],
+  modules: () => [module, second],
   kernVersion: 0x61200,
 };
 
@@ -149,6 +183,85 @@ t.test("functions of kernel and modules are called by their BTF ids", (t) => {
   t.match(section, { name: ".ksyms", size: 16, vars: Array.from({ length: 4 }, () => ({ type: dummy, size: 4 })) });
   t.notOk(given.some((type) => type.kind === "func" && type.linkage === "extern"));
   t.notOk(given.some((type) => type.kind === "funcProto" && type.params.some(({ name }) => name === "")));
+  t.end();
+});
+
+t.test("all programs of an object share the order of the modules", (t) => {
+  const types = new ObjectTypes().kfunc("module_kfunc").kfunc("a_second_kfunc").kfunc("kfunc");
+  const calling = (name: string, ...names: string[]) => {
+    const refs = names.map((extern, insn): Ref => ({ kind: "kfunc", insn, extern }));
+    return program([...refs.map(call), asm.exit()], refs, { name });
+  };
+  const functions = [
+    calling("both", "module_kfunc", "a_second_kfunc"),
+    calling("last", "module_kfunc"),
+    calling("first", "a_second_kfunc"),
+    calling("none", "kfunc"),
+    calling("nothing"),
+  ];
+  const { programs } = resolveObject(objectSpec({ name: "o", functions, ...types.declared() }), options);
+  const [fd, btf, other] = [{ kind: "fd", fd: 0 }, ...[second, module].map(({ blob }) => ({ kind: "btf", btf: blob }))];
+  // As far as each needs it: the kernel is not told how long the array is.
+  t.strictSame(
+    programs.map(({ load }) => load.fdArray),
+    [[fd, btf, other], [fd, btf, other], [fd, btf], [fd], null],
+  );
+  t.same(
+    programs.flatMap(({ load }) => decodeInsns(load.insns).flatMap(({ src, off }) => (src === 2 ? [off] : []))),
+    [2, 1, 2, 1, 0],
+  );
+  t.end();
+});
+
+t.test("variables of modules", (t) => {
+  const types = new ObjectTypes();
+  types.ksym("the_gadget", types.btf.struct("gadget", [])).ksym("runqueue", types.btf.struct("rq", []));
+  const names = ["runqueue", "the_gadget"];
+  const refs = names.map((extern, i): Ref => ({ kind: "extern", insn: 2 * i, extern }));
+  const { load: loaded, insns } = one({
+    functions: [program([...names.flatMap(load), asm.exit()], refs)],
+    ...types.declared(),
+  });
+  t.same(
+    insns.slice(0, -1).map(({ src, imm }) => [src, imm]),
+    [
+      [3, ids.variable],
+      [0, 0],
+      [3, moduleIds.variable],
+      [0, 1],
+    ],
+  );
+  t.strictSame(loaded.moduleBtfs, [module.blob]);
+  const fds = (modules?: ModuleFds) => decodeInsns(patchMapFds(loaded, [], modules)).map(({ imm }) => imm);
+  const asked: Uint8Array[] = [];
+  const patched = fds({
+    fd(blob) {
+      asked.push(blob);
+      return 77;
+    },
+  });
+  t.same(patched.slice(0, 4), [ids.variable, 0, moduleIds.variable, 77]);
+  t.strictSame(asked, [module.blob]);
+  t.throws(() => fds(), { name: "InputError", message: /refers to a kernel module/ });
+  const attached = { ...loaded, attachBtf: module.blob, attachBtfId: moduleIds.kfunc };
+  t.equal(programRequest(attached, [], null, { fd: () => 78 }).attachBtfFd, 78);
+  t.equal(verify(attached).verdict, "unsupported", "the mirror does not guess what modules have");
+  const record = readRecord(writeRecord({ id: "x", load: attached, kernel: null }));
+  t.strictSame(record.load, attached);
+  t.end();
+});
+
+t.test("accesses to types of modules", (t) => {
+  const btf = new BtfBuilder();
+  const typeId = btf.struct("gadget", [{ name: "turns", type: btf.int("int") }]);
+  const core = [{ insn: 0, typeId, access: "0:0", kind: CoreReloKind.FIELD_BYTE_OFFSET }];
+  const offset = (more: ResolveOptions) =>
+    one({ btf: btf.build(), functions: [program([asm.mov64Imm(0, 0), asm.exit()], [], { core })] }, more).insns[0]!;
+  t.equal(offset({}).imm, 4);
+  t.equal(offset({ modules: () => [second] }).opcode, 0x85, "who has no such type");
+  const given = { coreTypes: () => kernelBtf };
+  t.equal(offset(given).opcode, 0x85, "modules are the kernel's, not those of other types");
+  t.equal(offset({ ...given, coreModules: () => [second, module] }).imm, 4);
   t.end();
 });
 
@@ -281,13 +394,20 @@ t.test("targets in the kernel's types", (t) => {
   t.same(attach("lsm/file_open"), [ProgType.LSM, AttachType.LSM_MAC, ids.hook]);
   t.same(attach("iter/task"), [ProgType.TRACING, AttachType.TRACE_ITER, ids.iter]);
   t.same(attach("tp_btf/sched_switch"), [ProgType.TRACING, AttachType.TRACE_RAW_TP, ids.tracepoint]);
+  const inModule = (section: string) => {
+    const { attachBtfId, attachBtf } = one({ functions: [program([asm.exit()], [], { section })] }).load;
+    return [attachBtfId, attachBtf];
+  };
+  t.strictSame(inModule("fentry/module_kfunc"), [moduleIds.kfunc, module.blob]);
+  t.strictSame(inModule("fexit/demo:module_kfunc"), [moduleIds.kfunc, module.blob]);
+  t.strictSame(inModule("fexit/demo:kfunc"), [ids.kfunc, module.blob], "what a module's types continue is theirs too");
+  t.strictSame(inModule("fentry/kfunc"), [ids.kfunc, undefined]);
   t.same(attach("usdt/x"), [ProgType.KPROBE, AttachType.TRACE_UPROBE_MULTI, 0]);
   for (const [section, message] of [
     ["fentry/nothing", /know no function nothing/],
     ["tp_btf/kfunc", /know no typedef btf_trace_kfunc/],
     ["fentry", /does not say what to attach to/],
     ["freplace/x", /another program/],
-    ["fentry/module_kfunc", /in module demo/],
     ["fentry/other:kfunc", /know no function kfunc/],
     [`fentry/${"x".repeat(128)}`, /too long/],
     ["struct_ops/x", /no struct_ops variable uses it/],
@@ -337,6 +457,26 @@ t.test("structs that programs implement", (t) => {
   t.throws(changed({ content: Buffer.alloc(24, 1) }), { message: /points to no program|no member newer/ });
   t.same(changed({ section: "?.struct_ops" })().structOps, [], "not by itself");
   t.throws(() => resolveObject(spec, { ...options, btfFault: () => "bad" }), { message: /struct_ops needs: bad/ });
+  t.end();
+});
+
+t.test("structs of modules that programs implement", (t) => {
+  const btf = new BtfBuilder();
+  const int = btf.int("int");
+  const turn = btf.ptr(btf.funcProto(int, [{ name: "a", type: int }]));
+  const typeId = btf.struct("gadget_ops", [{ name: "turn", type: turn }]);
+  const btfVarId = btf.var("mine", typeId);
+  const place = { section: ".struct_ops", offset: 0, typeId, btfVarId, content: new Uint8Array(8) };
+  const functions = [program([asm.exit()], [], { name: "my_turn", section: "struct_ops" })];
+  const structOps = [{ ...place, name: "mine", refs: [{ offset: 0, func: "my_turn" }] }];
+  const { load, structOps: maps } = one({ btf: btf.build(), functions, structOps });
+  t.match(load, { expectedAttachType: 0, attachBtfId: moduleIds.ops });
+  t.equal(load.attachBtf, module.blob);
+  t.match(maps[0], {
+    load: { flags: MapFlag.VTYPE_BTF_OBJ_FD, valueSize: 72, btfVmlinuxValueTypeId: moduleIds.value },
+  });
+  t.equal(maps[0]!.load.valueBtf, module.blob);
+  t.same(maps[0]!.programs, [{ offset: 64, func: "my_turn" }]);
   t.end();
 });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { decodeInsns, INSN_SIZE } from "../../src/asm/insn.js";
-import { BPF_LD_IMM64 } from "../../src/asm/opcode.js";
+import { BPF_LD_IMM64, BPF_PSEUDO_BTF_ID } from "../../src/asm/opcode.js";
 import type { InfoRecords, MapLoad, ProgramLoad } from "../../src/model/load.js";
 import { toHex } from "../../src/util/encodings.js";
 
@@ -48,6 +48,9 @@ function compareInsns(ours: Uint8Array, theirs: Uint8Array): Difference | undefi
   const b = decodeInsns(theirs);
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
     if (Buffer.compare(slot(ours, i), slot(theirs, i)) === 0) continue;
+    // A record has a descriptor there, and we an index.
+    const isModuleBtf = a[i - 1]?.opcode === BPF_LD_IMM64 && a[i - 1]!.src === BPF_PSEUDO_BTF_ID;
+    if (isModuleBtf && a[i]!.imm !== 0 && b[i]!.imm !== 0 && a[i]!.opcode === b[i]!.opcode) continue;
     const addresses = [a[i + 1]?.imm, b[i + 1]?.imm];
     if (a[i]!.opcode === BPF_LD_IMM64 && a[i]!.src === 0 && b[i]!.src === 0 && addresses.every(isKernel)) {
       i++;
@@ -110,7 +113,10 @@ function compareMap(ours: MapLoad, theirs: MapLoad): Difference | undefined {
 
 function compareFdArrays(ours: ProgramLoad, theirs: ProgramLoad): Difference | undefined {
   const text = (load: ProgramLoad) => load.fdArray?.map(({ kind }) => kind).join(" ") ?? "none";
-  return text(ours) === text(theirs) ? undefined : { what: "fd_array", detail: `${text(ours)} / ${text(theirs)}` };
+  if (text(ours) !== text(theirs)) return { what: "fd_array", detail: `${text(ours)} / ${text(theirs)}` };
+  const btf = (load: ProgramLoad, i: number) => (load.fdArray?.[i]?.kind === "btf" ? load.fdArray[i].btf : null);
+  const other = ours.fdArray?.findIndex((_, i) => !same(btf(ours, i), btf(theirs, i))) ?? -1;
+  return other < 0 ? undefined : { what: "fd_array: module", detail: `at ${other}` };
 }
 
 function compareBtf(ours: Uint8Array | null, theirs: Uint8Array | null): Difference | undefined {

@@ -27,7 +27,10 @@ export class LogProber implements Disposable {
         if (map.btf === null) return null;
         return map.btf === "prog" ? btf : this.#keep(loadBtf(map.btf, map.name));
       };
-      const maps = load.maps.map((map) => this.#keep(createLoadedMap(map, btfOf(map))).number);
+      const maps = load.maps.map((map) => {
+        const innerBtf = map.inner === null ? null : btfOf(map.inner);
+        return this.#keep(createLoadedMap(map, btfOf(map), innerBtf)).number;
+      });
       this.#request = programRequest(load, maps, btf);
     } catch (error) {
       disposeAll(this.#fds);

@@ -74,7 +74,8 @@ export function effectiveAttachType(progType: number, attachType: number): numbe
 
 /** Mirrors bpf_prog_load_check_attach(). */
 function checkAttach(env: VerifierEnv): number {
-  const { progType, attachBtfId, expectedAttachType } = env.load;
+  const { progType, attachBtfId, attachBtf, expectedAttachType } = env.load;
+  if (attachBtf !== undefined) throw new Unsupported(0, "attachment to a kernel module");
   if (attachBtfId !== 0 && !BTF_ATTACHED.has(progType)) return -Errno.EINVAL;
   const allowed = ATTACH_TYPES.get(progType);
   return allowed === undefined || allowed.includes(effectiveAttachType(progType, expectedAttachType))

@@ -89,8 +89,11 @@ export class KernelJudge implements Disposable {
   #map(map: MapLoad, load: ProgramLoad, own: Fd[], another: boolean): Fd {
     let fd = this.#maps.get(map);
     if (fd !== undefined && !another) return fd;
-    const btf = map.btf === null ? null : map.btf === "prog" ? load.btf : map.btf;
-    fd = createLoadedMap(map, btf === null ? null : this.#btf(btf));
+    const btfOf = ({ btf: own }: MapLoad) => {
+      const btf = own === "prog" ? load.btf : own;
+      return btf === null ? null : this.#btf(btf);
+    };
+    fd = createLoadedMap(map, btfOf(map), map.inner === null ? null : btfOf(map.inner));
     if (another || remembersPrograms(map) || map.btf === "prog" || this.#maps.size >= KEPT) own.push(fd);
     else this.#maps.set(map, fd);
     return fd;
