@@ -203,18 +203,44 @@ t.test("what is linked is read, and linked again is the same", { skip: whyNoClan
   t.end();
 });
 
-t.test("the kernel takes what is linked", { skip: whyNoJudge ?? whyNoBpffs() ?? false }, (t) => {
-  const units = Object.values(UNITS).slice(1, 3);
-  for (const [i, unit] of units.entries()) {
-    const file = join(dir, `loaded${i}.o`);
-    writeFileSync(file, link(unit.map((source) => compile(source))));
-    withPinDir((pins) => {
-      runQuietly("bpftool", "prog", "loadall", file, pins);
-      t.strictSame(readdirSync(pins).sort(), ["first", "second"]);
-    });
-  }
-  t.end();
-});
+/** Tag and instructions of each program once libbpf has loaded the object and the kernel has translated it. */
+function loadedPrograms(name: string, object: Uint8Array): readonly (readonly string[])[] {
+  const file = join(dir, `${name}.o`);
+  writeFileSync(file, object);
+  return withPinDir((pins) => {
+    runQuietly("bpftool", "prog", "loadall", file, pins);
+    return readdirSync(pins)
+      .sort()
+      .map((program) => {
+        const pinned = ["pinned", join(pins, program)];
+        const { tag } = JSON.parse(runQuietly("bpftool", "-j", "prog", "show", ...pinned)) as { tag: string };
+        const text = runQuietly("bpftool", "prog", "dump", "xlated", ...pinned, "linum");
+        return [program, tag, text.replace(/map\[id:\d+\]/g, "map[id]").replace(/0x[0-9a-f]{16}/g, "address")];
+      });
+  });
+}
+
+t.test(
+  "the kernel gets the same programs as of what bpftool links",
+  { skip: whyNoJudge ?? whyNoBpffs() ?? false },
+  (t) => {
+    const units = Object.values(UNITS).slice(1, 3);
+    for (const unit of units) {
+      const files = unit.map((source) => compile(source));
+      for (const order of [files, [...files].reverse()]) {
+        const ours = loadedPrograms("ours", link(order));
+        t.strictSame(
+          ours.map(([name]) => name),
+          ["first", "second"],
+        );
+        // Linked twice, as above.
+        writeFileSync(join(dir, "once.o"), bpftoolLinks(order));
+        t.strictSame(ours, loadedPrograms("ours", bpftoolLinks([join(dir, "once.o")]) as Uint8Array));
+      }
+    }
+    t.end();
+  },
+);
 
 const IDLE = `SEC("socket") int first(void *ctx) { return 0; }`;
 
