@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 export { XdpAction } from "../kernel/uapi.js";
+export { type BtfTypes, btfTypes } from "./btf-types.js";
 export type { ConditionArg, ForOptions, LoopControl, Program, ProgramBuilder } from "./builder.js";
 export type { Condition } from "./condition.js";
 export type { KprobeContext, RawTracepointContext, ReadOnlyInt, SocketFilterContext, XdpContext } from "./context.js";

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { similarNote } from "../util/similar.js";
 import type { Code, Operand } from "./code.js";
 import { CODE, FIELD, READ, type Scope } from "./internals.js";
 import {
@@ -17,6 +18,7 @@ import {
   type Aggregate,
   aggregateOf,
   type BitsType,
+  type IsStruct,
   type KernelEnum,
   type KernelStruct,
   type KernelTypedef,
@@ -32,7 +34,9 @@ export interface KernelRef<C = unknown> extends Scope {
 }
 
 /** A struct or union of the kernel, or a pointer to one: its members are there by name. */
-export type KernelObject<N extends string, F, C> = { readonly [K in keyof F]: KernelPlace<F[K]> } & KernelRef<C> &
+export type KernelObject<N extends string, F, C> = {
+  readonly [K in keyof F as K extends "~c" ? never : K]: KernelPlace<F[K]>;
+} & KernelRef<C> &
   Named<N>;
 
 declare const NAME: unique symbol;
@@ -51,8 +55,10 @@ export interface KernelElements<C, E> extends KernelRef<C> {
   at(index: IntArg): KernelPlace<E>;
 }
 
-/** What stands for a part of a kernel object in a program. */
-export type KernelPlace<C> =
+/** What stands for a part of a kernel object in a program, of a type that is declared by hand or made from BTF. */
+export type KernelPlace<C> = C extends TypeDecl ? DeclaredPlace<C> : GeneratedPlace<C>;
+
+type DeclaredPlace<C extends TypeDecl> =
   C extends IntType<infer N>
     ? KernelInt<N>
     : C extends BitsType<infer N>
@@ -81,7 +87,57 @@ type KernelPointer<C, T> =
         ? KernelObject<string, F, C>
         : unknown extends T
           ? KernelRef<C>
-          : KernelElements<C, T>;
+          : T extends TypeDecl
+            ? KernelElements<C, T>
+            : IsStruct<T> extends true
+              ? KernelObject<string, T, C>
+              : T extends { readonly "~c"?: unknown }
+                ? KernelElements<C, T>
+                : KernelRef<C>;
+
+interface UnsignedNames {
+  readonly 1: "u8";
+  readonly 2: "u16";
+  readonly 4: "u32";
+  readonly 8: "u64";
+}
+
+interface SignedNames {
+  readonly 1: "char";
+  readonly 2: "s16";
+  readonly 4: "s32";
+  readonly 8: "s64";
+}
+
+interface NetworkNames {
+  readonly 2: "be16";
+  readonly 4: "be32";
+  readonly 8: "be64";
+}
+
+/** By a declaration that `bpfsmith btf dump --format ts` printed. */
+type GeneratedPlace<T> =
+  IsStruct<T> extends true
+    ? KernelObject<string, T, KernelStruct<string, T>>
+    : T extends { readonly "~c"?: infer B }
+      ? SaidPlace<T, NonNullable<B>>
+      : KernelRef<T>;
+
+type SaidPlace<T, B> = B extends { readonly int: infer Size; readonly signed: infer Signed }
+  ? Size extends keyof UnsignedNames
+    ? KernelInt<Signed extends true ? SignedNames[Size] : UnsignedNames[Size]>
+    : KernelRef<T>
+  : B extends { readonly net: infer Size extends keyof NetworkNames }
+    ? KernelInt<NetworkNames[Size]>
+    : B extends { readonly bool: true }
+      ? KernelInt<"bool">
+      : B extends { readonly enum: infer Size }
+        ? KernelInt<Size extends 8 ? "u64" : "u32">
+        : B extends { readonly pointsTo: infer U }
+          ? KernelPointer<PtrType<U>, U>
+          : B extends { readonly element: infer E }
+            ? KernelElements<T, E>
+            : KernelRef<T>;
 
 /** An integer of the kernel's. Using it reads it anew each time, with all pointers on the way; `get()` keeps its value. */
 export class KernelInt<N extends IntName = IntName> extends Int<N> implements KernelRef<IntType<N>> {
@@ -120,7 +176,8 @@ class Elements implements KernelElements<unknown, unknown> {
       const { element, length } = type as KernelArrayType;
       if (!isInt(index)) {
         const at = Number(index);
-        if (!Number.isInteger(at) || at < 0 || at >= length) {
+        // One without a length is as long as its struct makes it.
+        if (!Number.isInteger(at) || at < 0 || (length > 0 && at >= length)) {
           throw code.fail(`index ${index} is outside of ${describePath(path)}, an array of ${length} elements`);
         }
         return kernelPlace(code, stepPath(path, at, element, at * element.size * 8)) as never;
@@ -155,7 +212,7 @@ const members: ProxyHandler<ObjectTarget> = {
     if (member === undefined) {
       code.mark();
       const names = aggregate.memberNames();
-      const known = names.length > 20 ? "" : `: it has ${names.join(", ") || "none"}`;
+      const known = names.length > 20 ? similarNote(key, names) : `: it has ${names.join(", ") || "none"}`;
       throw code.fail(`${aggregate.cName} is declared without a member ${key}${known}`);
     }
     return makeKernelPlace(code, stepPath(target.inside(), key, member.type, member.bitOffset));

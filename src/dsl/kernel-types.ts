@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: MIT
 import { type BtfBuilder, placeBitField } from "../btf/builder.js";
 import type { BtfMember } from "../btf/types.js";
+import { CoreReloKind } from "../kernel/uapi.js";
 import { BugError, InputError } from "../util/errors.js";
-import { alignUp, type IntName, type IntType, intRange, type StructType, type TypeDecl } from "./types.js";
+import type { CoreRef } from "./codegen/ir.js";
+import {
+  alignUp,
+  type IntName,
+  type IntType,
+  intRange,
+  type KernelArrayType,
+  type StructType,
+  type TypeDecl,
+} from "./types.js";
 
 /*
  * Types of the kernel as a program declares them: only what it uses. They lie in the object as BTF; where members
@@ -49,8 +59,8 @@ export interface KernelMember {
 export interface Aggregate extends TypeDecl {
   member(name: string): KernelMember | undefined;
   memberNames(): readonly string[];
-  /** Place among the members that BTF gets; known once all programs are written. */
-  indexOf(name: string): number;
+  /** Place among the members that the BTF gets; known once all programs are written. */
+  indexOf(name: string, btf: BtfBuilder): number;
 }
 
 /** BTF ids of what may contain itself, by the BTF under construction. */
@@ -71,6 +81,37 @@ export function recursive(btf: BtfBuilder, type: TypeDecl, write: () => Paramete
   return id;
 }
 
+/** Members that an object uses, of types that give it no others. */
+const used = new WeakMap<BtfBuilder, Map<TypeDecl, Set<string>>>();
+
+/** The members of a struct that an object uses; undefined when it does not use the struct. */
+export function usedMembers(btf: BtfBuilder, type: TypeDecl): ReadonlySet<string> | undefined {
+  return used.get(btf)?.get(type);
+}
+
+/** Notes what a relocation refers to. All of an object are noted before the first type is written. */
+export function markUsed(btf: BtfBuilder, { relo, root, steps }: CoreRef): void {
+  let types = used.get(btf);
+  if (types === undefined) {
+    types = new Map();
+    used.set(btf, types);
+  }
+  const membersOf = (type: TypeDecl): Set<string> => {
+    const members = types.get(type) ?? new Set();
+    types.set(type, members);
+    return members;
+  };
+  let at = withoutTypedefs(root);
+  const whole = membersOf(at);
+  if (relo === CoreReloKind.TYPE_MATCHES) for (const name of aggregateOf(at)?.memberNames() ?? []) whole.add(name);
+  for (const step of steps) {
+    if (typeof step === "string") membersOf(at).add(step);
+    const next = typeof step === "number" ? (at as KernelArrayType).element : aggregateOf(at)?.member(step)?.type;
+    if (next === undefined) return; // An enumerator.
+    at = withoutTypedefs(next);
+  }
+}
+
 /** Members of a kernel struct. What points to a struct declared later, or to the same one, stands in a getter. */
 // biome-ignore lint/suspicious/noExplicitAny: the compiler must not look at the members before the struct has its type.
 export type KernelFields = Readonly<Record<string, any>>;
@@ -79,6 +120,30 @@ export type KernelFields = Readonly<Record<string, any>>;
 export function isTypeDecl(value: unknown): value is TypeDecl {
   return typeof value === "object" && value !== null && "toBtf" in value && "cName" in value;
 }
+
+/** What a declaration of `bpfsmith btf dump --format ts` says of a type that is no struct (dump/ts.ts). */
+type Said =
+  | { readonly int: number }
+  | { readonly net: number }
+  | { readonly bool: true }
+  | { readonly float: number }
+  | { readonly enum: number }
+  | { readonly pointsTo: unknown }
+  | { readonly element: unknown }
+  | { readonly opaque: string };
+
+/** Whether a declaration made from BTF stands for a struct or union: its members are the kernel's. */
+export type IsStruct<T> = T extends object
+  ? T extends (...args: never) => unknown
+    ? false
+    : "~c" extends keyof T
+      ? T extends { readonly "~c"?: infer B }
+        ? NonNullable<B> extends Said
+          ? false
+          : true
+        : false
+      : true
+  : false;
 
 declare const FIELDS: unique symbol;
 
@@ -341,12 +406,12 @@ export type Step = string | number;
  * The numbers by which BTF knows a way into a type, e.g. `0:1:3`. The first one counts objects of the type itself,
  * as an index into an array of them would.
  */
-export function accessString(root: TypeDecl, steps: readonly Step[]): string {
+export function accessString(btf: BtfBuilder, root: TypeDecl, steps: readonly Step[]): string {
   let at = root;
   const numbers = steps.map((step) => {
     const type = withoutTypedefs(at);
     if (typeof step === "number") {
-      at = (type as TypeDecl & { readonly element: TypeDecl }).element;
+      at = (type as KernelArrayType).element;
       return step;
     }
     const aggregate = aggregateOf(type);
@@ -356,7 +421,7 @@ export function accessString(root: TypeDecl, steps: readonly Step[]): string {
       return index;
     }
     at = aggregate.member(step)!.type;
-    return aggregate.indexOf(step);
+    return aggregate.indexOf(step, btf);
   });
   return (withoutTypedefs(root).kind === "enum" && steps.length > 0 ? numbers : [0, ...numbers]).join(":");
 }

@@ -20,7 +20,7 @@ import type { Routine, Symbol64 } from "./codegen/ir.js";
 import type { ContextType } from "./context-btf.js";
 import { Extern } from "./externs.js";
 import { MAP } from "./internals.js";
-import { accessString } from "./kernel-types.js";
+import { accessString, markUsed } from "./kernel-types.js";
 import { AnyMap } from "./maps.js";
 import { errorAt, mapPosition, type Position, type SourceMapper, shortPlace } from "./position.js";
 import type { ProgramDecl } from "./programs.js";
@@ -96,6 +96,13 @@ class ConstantData {
   }
 }
 
+/** A program whose code is written. */
+interface Written {
+  readonly program: ProgramDecl;
+  readonly emitted: Emitted;
+  readonly contextType: ContextType;
+}
+
 /** One build of an object. */
 class ObjectBuild {
   readonly #parts: ObjectParts;
@@ -112,7 +119,8 @@ class ObjectBuild {
 
   run(): ObjectSpec {
     const { name, license, programs, maps } = this.#parts;
-    const functions = programs.map((program) => this.#function(program));
+    const written = programs.map((program) => this.#write(program));
+    const functions = written.map((each) => this.#function(each));
     for (const map of maps ?? []) this.#useMap(map, (message) => new InputError(message));
     const mapSpecs = [...this.#maps.values()].map((map) => this.#map(map));
     const data = this.#data.spec(this.#btf);
@@ -147,7 +155,8 @@ class ObjectBuild {
     return map.name;
   }
 
-  #function(program: ProgramDecl): FunctionSpec {
+  /** Writes a program's code. Types follow when all code is known. */
+  #write(program: ProgramDecl): Written {
     const surroundings: Surroundings = {
       mapper: this.#options.sources,
       gpl: licenseIsGplCompatible(this.#parts.license),
@@ -157,7 +166,13 @@ class ObjectBuild {
     };
     const { routine, contextType } = program.write(surroundings, this.#options.tracepoints);
     const at = routine.blocks[0]?.body[0]?.at ?? null;
-    const { insns, refs, core, lines } = this.#emit(program.name, routine, at);
+    const emitted = this.#emit(program.name, routine, at);
+    for (const { value } of emitted.core) markUsed(this.#btf, value);
+    return { program, emitted, contextType };
+  }
+
+  #function({ program, emitted, contextType }: Written): FunctionSpec {
+    const { insns, refs, core, lines } = emitted;
     return functionSpec({
       name: program.name,
       section: program.section,
@@ -169,7 +184,7 @@ class ObjectBuild {
         ({ insn, value: { relo, root, steps } }): CoreReloSpec => ({
           insn,
           typeId: root.toBtf(this.#btf),
-          access: accessString(root, steps),
+          access: accessString(this.#btf, root, steps),
           kind: relo,
         }),
       ),

@@ -4,11 +4,11 @@ import type { BtfType } from "../types.js";
 
 /** Names that TypeScript has for itself, and those of the module's own helpers. */
 const RESERVED = new Set(
-  `any as async await bigint boolean break c case catch class const constructor continue debugger declare default delete
+  `any as async await bigint boolean break case catch class const constructor continue debugger declare default delete
   do else enum export extends false finally for from function get if implements import in infer instanceof interface
   is keyof let module namespace never new null number object of package private protected public readonly require
   return set static string super switch symbol this throw true try type typeof undefined unique unknown var void
-  while with yield CArray CBits CBool CEnum CFloat CInt COpaque CPtr CTag Types`.split(/\s+/),
+  while with yield CArray CBits CBool CEnum CFloat CInt CNet COpaque CPtr CTag Types`.split(/\s+/),
 );
 
 /** In the order in which they get a name that several want: tags before typedefs before forward declarations. */

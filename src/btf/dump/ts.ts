@@ -19,37 +19,38 @@ type Aggregate = Extract<BtfType, { kind: "struct" | "union" }>;
 const MAX_DECLARATION = 1 << 24;
 
 const HEAD = `// Types of a kernel or program as TypeScript sees them: what BTF says but for places and sizes of structs, which
-// differ from kernel to kernel and are found when a program is loaded (CO-RE).
-
-declare const c: unique symbol;
+// differ from kernel to kernel and are found when a program is loaded (CO-RE). \`btfTypes<Types>(btf)\` of bpfsmith gives them to
+// programs. What stands under "~c" is for the compiler only.
 
 /** An integer of so many bytes: a bigint where a number would not hold it. */
 export type CInt<Size extends number, Signed extends boolean> = (Size extends 1 | 2 | 4 ? number : bigint) & {
-  readonly [c]?: { readonly int: Size; readonly signed: Signed };
+  readonly "~c"?: { readonly int: Size; readonly signed: Signed };
 };
-export type CBool = boolean & { readonly [c]?: { readonly bool: true } };
-export type CFloat<Size extends number> = number & { readonly [c]?: { readonly float: Size } };
+/** An integer in network order. Programs read it in the machine's. */
+export type CNet<Size extends number> = (Size extends 8 ? bigint : number) & { readonly "~c"?: { readonly net: Size } };
+export type CBool = boolean & { readonly "~c"?: { readonly bool: true } };
+export type CFloat<Size extends number> = number & { readonly "~c"?: { readonly float: Size } };
 /** An enum: its enumerators and their values here, which may differ elsewhere. */
 export type CEnum<Size extends number, Values> = (Size extends 8 ? bigint : number) & {
-  readonly [c]?: { readonly enum: Size; readonly values: Values };
+  readonly "~c"?: { readonly enum: Size; readonly values: Values };
 };
 /** A member that is a bit field of so many bits. */
-export type CBits<T, Width extends number> = T & { readonly [c]?: { readonly bits: Width } };
+export type CBits<T, Width extends number> = T & { readonly "~c"?: { readonly bits: Width } };
 /** An address; what is there has to be read. */
 export interface CPtr<T> {
-  readonly [c]: { readonly pointsTo: T };
+  readonly "~c": { readonly pointsTo: T };
 }
 /** An array; 0 elements also stand for as many as there are. */
 export interface CArray<T, Length extends number> {
-  readonly [c]: { readonly element: T };
+  readonly "~c": { readonly element: T };
   readonly length: Length;
   readonly [index: number]: T;
 }
 /** A type with a tag of btf_type_tag(), as \`rcu\` and \`user\`. */
-export type CTag<T, Tag extends string> = T & { readonly [c]?: { readonly tag: Tag } };
+export type CTag<T, Tag extends string> = T & { readonly "~c"?: { readonly tag: Tag } };
 /** A struct or union that is only known by name. */
 export interface COpaque<Name extends string> {
-  readonly [c]: { readonly opaque: Name };
+  readonly "~c": { readonly opaque: Name };
 }
 `;
 
@@ -114,6 +115,9 @@ function reachable(btf: BtfIndex, roots: readonly number[]): Set<number> {
   return found;
 }
 
+/** The kernel's typedefs for integers in network order, which say nothing but that. */
+export const NETWORK_ORDER = /^__be(?:16|32|64)$/;
+
 /** Names that parameters must not have. */
 const RESERVED_PARAMS = new Set(
   `arguments await break case catch class const continue debugger default delete do else enum eval export extends
@@ -160,6 +164,7 @@ class Declarations {
         if ((target.kind === "struct" || target.kind === "union") && target.name === "") {
           return `export interface ${name} ${this.#body(target)}\n`;
         }
+        if (NETWORK_ORDER.test(type.name)) return `export type ${name} = CNet<${Number(type.name.slice(4)) / 8}>;\n`;
         return `export type ${name} = ${this.#type(type.type, "", 0)};\n`;
       }
       default:
