@@ -9,6 +9,8 @@ import type { Btf, BtfKind, BtfType } from "./types.js";
 
 /** BTF that is asked for single types. */
 export interface BtfIndex extends Btf {
+  /** Bytes of types and names, for types that are decoded about; what limits are measured by. */
+  readonly byteLength: number;
   /** @throws InputError when the id is out of range or the type malformed. */
   typeById(id: number): BtfType;
   /** Ids of the types with this name (and kind), ascending. Anonymous types are not found. */
@@ -39,6 +41,7 @@ export class LazyBtf implements BtfIndex {
   /** Number of types with void and the base's, one more than the last id. */
   readonly length: number;
   readonly littleEndian: boolean;
+  readonly byteLength: number;
   #types: readonly BtfType[] | undefined;
   /** Types decoded so far, in parts that are made when needed: an array of all would take longer than opening. */
   readonly #decoded: (BtfType | undefined)[][] = [];
@@ -56,6 +59,7 @@ export class LazyBtf implements BtfIndex {
     this.firstId = base?.length ?? 1;
     this.littleEndian = sections.littleEndian;
     this.#words = sections.words;
+    this.byteLength = (base?.byteLength ?? 0) + sections.words.byteLength + sections.strings.length;
     this.#offsets = typeOffsets(sections, this.firstId);
     this.length = this.firstId + this.#offsets.length;
     this.#ownString = stringTableReader(sections.strings, "BTF string section");
@@ -170,10 +174,28 @@ export function indexBtf(btf: Btf): BtfIndex {
   return new DecodedIndex(btf.types);
 }
 
+/** Longer names count as this long: several types may have one. */
+const LONG_NAME = 32;
+
+/** Bytes that a type takes in a blob, about. */
+function bytesOf(type: BtfType): number {
+  const ofName = (name: string): number => Math.min(name.length, LONG_NAME);
+  let bytes = "name" in type ? 16 + ofName(type.name) : 16;
+  const add = (parts: readonly { readonly name: string }[]): void => {
+    for (const { name } of parts) bytes += 12 + ofName(name);
+  };
+  if ("members" in type) add(type.members);
+  if ("values" in type) add(type.values);
+  if ("params" in type) add(type.params);
+  if ("vars" in type) bytes += 12 * type.vars.length;
+  return bytes;
+}
+
 /** {@link BtfIndex} over types that are all there. */
 class DecodedIndex implements BtfIndex {
   readonly types: readonly BtfType[];
   #byName: Map<string, number[]> | undefined;
+  #byteLength: number | undefined;
 
   constructor(types: readonly BtfType[]) {
     this.types = types;
@@ -183,6 +205,11 @@ class DecodedIndex implements BtfIndex {
     const type = this.types[id];
     if (type === undefined) throw new InputError(`BTF type id ${id} is out of range (0-${this.types.length - 1})`);
     return type;
+  }
+
+  get byteLength(): number {
+    this.#byteLength ??= this.types.reduce((sum, type) => sum + bytesOf(type), 0);
+    return this.#byteLength;
   }
 
   kindById(id: number): BtfKind {

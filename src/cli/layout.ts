@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 import { Layouts, type StructLayout } from "../btf/layout/layout.js";
 import { LayoutText } from "../btf/layout/text.js";
-import { typeName } from "../btf/layout/type-name.js";
+import { TypeNames } from "../btf/layout/type-name.js";
 import type { LazyBtf } from "../btf/lazy.js";
+import { TextLimit } from "../btf/limits.js";
 import { VMLINUX_BTF } from "../load/vmlinux.js";
 import { InputError } from "../util/errors.js";
 import { openBtfFile, typesNamed } from "./btf-file.js";
@@ -87,8 +88,8 @@ function sorted(shown: Shown[], layouts: Layouts, sort: LayoutOptions["sort"]): 
 }
 
 /** A layout with the names of types in the place of their ids. */
-function json(btf: LazyBtf, layout: StructLayout, name: string): string {
-  const members = layout.members.map((member) => ({ ...member, type: typeName(btf, member.type).trim() }));
+function json(layout: StructLayout, name: string, types: TypeNames): string {
+  const members = layout.members.map((member) => ({ ...member, type: types.of(member.type).trim() }));
   return `${JSON.stringify({ ...layout, name, members })}\n`;
 }
 
@@ -100,7 +101,12 @@ function* output(btf: LazyBtf, names: readonly string[], options: LayoutOptions)
   const found = names.flatMap((name) => named(btf, layouts, name)).filter(({ id }) => passes(id));
   const shown = sorted(names.length === 0 ? all(btf, passes) : found, layouts, options.sort);
   if (options.json) {
-    for (const { id, name } of shown) yield json(btf, layouts.of(id), name);
+    const limit = new TextLimit(btf.byteLength, "the layout");
+    const types = new TypeNames(btf, limit);
+    for (const { id, name } of shown) {
+      limit.begin(id);
+      yield json(layouts.of(id), name, types);
+    }
   } else if (names.length === 0 && (options.sort !== undefined || options.contains !== undefined)) {
     // Of many, one line each: name, size, holes.
     for (const { id, name } of shown) yield `${name}\t${layouts.of(id).size}\t${layouts.of(id).holes}\n`;

@@ -3,12 +3,18 @@ import type { Btf, BtfType } from "../btf/types.js";
 
 /** Deeper than this no type is written out. */
 const MAX_DEPTH = 16;
+/** Nor are more types than this in one text: parameters that are functions of functions soon come to millions. */
+const MAX_TYPES = 1000;
 
 /** A type in C's words, short: `unsigned int`, `struct event *`, `char[16]`. */
-export function typeText(btf: Btf | null, id: number, depth = 0): string {
+export function typeText(btf: Btf | null, id: number): string {
+  return textOf(btf, id, 0, { types: MAX_TYPES });
+}
+
+function textOf(btf: Btf | null, id: number, depth: number, left: { types: number }): string {
   const type = btf?.types[id];
-  if (type === undefined || depth > MAX_DEPTH) return "?";
-  const inner = (of: number): string => typeText(btf, of, depth + 1);
+  if (type === undefined || depth > MAX_DEPTH || --left.types < 0) return "?";
+  const inner = (of: number): string => textOf(btf, of, depth + 1, left);
   switch (type.kind) {
     case "void":
       return "void";
@@ -24,7 +30,11 @@ export function typeText(btf: Btf | null, id: number, depth = 0): string {
     case "var":
       return inner(type.type);
     case "funcProto": {
-      const params = type.params.map((param) => inner(param.type));
+      const params: string[] = [];
+      for (const param of type.params) {
+        params.push(left.types > 0 ? inner(param.type) : "…");
+        if (left.types <= 0) break;
+      }
       return `${inner(type.returnType)} (${params.length === 0 ? "void" : params.join(", ")})`;
     }
     default:

@@ -161,12 +161,15 @@ t.test("what C cannot say is refused in bounded time", (t) => {
     doubling.push({ kind: "struct", name: id === 40 ? "top" : "", size: 4, members: [member(id), member(id)] });
   }
   const start = performance.now();
-  t.throws(() => text(dumpC(withTypes(...doubling))), /beyond reason/);
+  t.throws(() => text(dumpC(withTypes(...doubling))), /would (get longer|take more) than/);
   const tags: BtfType[] = [int, { kind: "ptr", type: 1 }];
   for (let id = 2; id <= 60; id++) {
     tags.push({ kind: "funcProto", returnType: id, params: [{ name: "a", type: id }] });
   }
-  t.throws(() => text(dumpC(withTypes(...tags, { kind: "typedef", name: "f", type: 61 }))), /beyond reason/);
+  t.throws(
+    () => text(dumpC(withTypes(...tags, { kind: "typedef", name: "f", type: 61 }))),
+    /would (get longer|take more) than/,
+  );
   t.ok(performance.now() - start < 5000);
   t.end();
 });

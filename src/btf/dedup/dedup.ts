@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
 import { BTF_KIND } from "../format.js";
+import { StepLimit } from "../limits.js";
 import { CandidateTable } from "./candidates.js";
 import { GraphComparison } from "./graph.js";
 import { HEAD_WORDS, INFO, KIND_LAYOUTS, kindFlagOf, NAME, SIZE_OR_TYPE, vlenOf } from "./layout.js";
@@ -26,6 +27,9 @@ export function dedupTypes(btf: BtfWords): Int32Array {
   return dedup.compact();
 }
 
+/** What it costs to compare two types by themselves, in steps of a walk through their graphs. */
+const COMPARISON = 0.25;
+
 /** Kinds that refer to nothing. */
 function isPlain(kind: number): boolean {
   return kind === BTF_KIND.int || kind === BTF_KIND.float || kind === BTF_KIND.fwd || isEnum(kind);
@@ -37,11 +41,14 @@ class Deduplication {
   readonly #map: RepresentativeMap;
   /** For reference types that wait for what they refer to: 1 and the number of the reference. */
   readonly #open: Uint32Array;
+  /** Types that share a hash are compared one by one, and crafted ones all do. */
+  readonly #steps: StepLimit;
 
   constructor(btf: BtfWords) {
     this.#btf = btf;
     this.#open = new Uint32Array(btf.count);
     this.#map = new RepresentativeMap(btf);
+    this.#steps = new StepLimit(btf.count, "deduplicating types");
     this.#map.set(0, 0);
     for (let id = 1; id < btf.count; id++) {
       const kind = btf.kind(id);
@@ -71,7 +78,7 @@ class Deduplication {
   /** Then structs and unions, which only their graphs tell apart. */
   mergeAggregates(): void {
     const btf = this.#btf;
-    const comparison = new GraphComparison(btf, this.#map);
+    const comparison = new GraphComparison(btf, this.#map, this.#steps);
     for (let id = btf.firstId; id < btf.count; id++) {
       if (isAggregate(btf.kind(id)) && !this.#map.isSettled(id)) this.#mergeAggregate(id, comparison);
     }
@@ -82,6 +89,7 @@ class Deduplication {
     const hash = hashType(this.#btf, id);
     for (let entry = table.first(hash); entry >= 0; entry = table.next(entry)) {
       if (table.hash(entry) !== hash) continue;
+      this.#steps.step(COMPARISON);
       const candidate = table.id(entry);
       if (!sameOutline(this.#btf, id, candidate) || !comparison.merge(candidate, id)) continue;
       this.#map.set(id, candidate);
@@ -164,7 +172,9 @@ class Deduplication {
     const table = this.#table;
     const hash = hashType(btf, id);
     for (let entry = table.first(hash); entry >= 0; entry = table.next(entry)) {
-      if (table.hash(entry) === hash && sameWords(btf, id, table.id(entry))) {
+      if (table.hash(entry) !== hash) continue;
+      this.#steps.step(COMPARISON);
+      if (sameWords(btf, id, table.id(entry))) {
         this.#map.set(id, table.id(entry));
         return;
       }
@@ -179,6 +189,7 @@ class Deduplication {
     const hash = hashType(btf, id);
     for (let entry = table.first(hash); entry >= 0; entry = table.next(entry)) {
       if (table.hash(entry) !== hash) continue;
+      this.#steps.step(COMPARISON);
       const candidate = table.id(entry);
       if (!compatibleEnums(btf, id, candidate)) continue;
       if (isEnumDeclaration(btf, id) || !isEnumDeclaration(btf, candidate)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
 import { BTF_KIND } from "../format.js";
+import type { StepLimit } from "../limits.js";
 import { HEAD_WORDS, INFO, kindFlagOf, kindOf, NAME, SIZE_OR_TYPE } from "./layout.js";
 import type { RepresentativeMap } from "./representatives.js";
 import { compatibleEnums, isAggregate, sameHead, sameOutline, sameParamNames, sameWords } from "./shape.js";
@@ -8,10 +9,6 @@ import type { BtfWords } from "./words.js";
 
 /** No partner yet. */
 const NONE = -1;
-
-/** Pairs of types that may be looked at: this many for each type, and so many beside. */
-const STEPS_PER_TYPE = 500;
-const STEPS_BESIDE = 1_000_000;
 
 /**
  * Finds out whether two structs (or unions) are the same by walking what they refer to side by side.
@@ -31,13 +28,14 @@ export class GraphComparison {
   /** Pairs still to be compared: known, new, known, new ... */
   #todo: number[] = [];
   #completesBase = false;
-  #stepsLeft: number;
+  readonly #steps: StepLimit;
 
-  constructor(btf: BtfWords, map: RepresentativeMap) {
+  /** @param steps counts pairs of types. */
+  constructor(btf: BtfWords, map: RepresentativeMap, steps: StepLimit) {
     this.#btf = btf;
     this.#map = map;
     this.#partner = new Int32Array(btf.count).fill(NONE);
-    this.#stepsLeft = STEPS_BESIDE + STEPS_PER_TYPE * btf.count;
+    this.#steps = steps;
   }
 
   /**
@@ -64,7 +62,7 @@ export class GraphComparison {
     while (todo.length > 0) {
       const b = todo.pop()!;
       const a = todo.pop()!;
-      if (--this.#stepsLeft < 0) throw new InputError("BTF: too many comparisons of types for deduplication");
+      this.#steps.step();
       if (!this.#samePair(a, b)) return false;
     }
     return true;
@@ -180,7 +178,7 @@ export class GraphComparison {
         const memberY = words[starts[y]! + i]!;
         const pair = memberX * this.#btf.count + memberY;
         if (memberX === memberY || seen.has(pair)) continue;
-        if (--this.#stepsLeft < 0) throw new InputError("BTF: too many comparisons of types for deduplication");
+        this.#steps.step();
         seen.add(pair);
         todo.push(memberX, memberY);
       }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
 import type { BtfIndex } from "../lazy.js";
+import { MAX_NESTING, StepLimit, TextLimit } from "../limits.js";
 import type { BtfType } from "../types.js";
 import { CNames } from "./c-names.js";
 import { padding } from "./c-pad.js";
-import { MAX_NESTING, Measure } from "./measure.js";
+import { Measure } from "./measure.js";
 
 type Aggregate = Extract<BtfType, { kind: "struct" | "union" }>;
 type Enumeration = Extract<BtfType, { kind: "enum" | "enum64" }>;
@@ -13,11 +14,6 @@ type Prototype = Extract<BtfType, { kind: "funcProto" }>;
 const NOT_EMITTED = 0;
 const EMITTING = 1;
 const EMITTED = 2;
-
-/** Characters of one definition after which anonymous types count as nested to fill the memory. */
-const MAX_DEFINITION = 1 << 24;
-/** Visits for each type, on average, after which the same is said of time. */
-const VISITS_PER_TYPE = 1000;
 
 /** Base types that gcc names and other compilers lack. */
 const MISSING_BASE_TYPES: { readonly [name: string]: string | undefined } = {
@@ -38,8 +34,9 @@ export class CEmitter {
   readonly #names = new CNames();
   readonly #state: Uint8Array;
   readonly #forwarded: Uint8Array;
+  readonly #limit: TextLimit;
+  readonly #visits: StepLimit;
   #text = "";
-  #visits: number;
 
   constructor(btf: BtfIndex) {
     this.#btf = btf;
@@ -47,23 +44,26 @@ export class CEmitter {
     this.#state = new Uint8Array(btf.types.length);
     this.#state[0] = EMITTED;
     this.#forwarded = new Uint8Array(btf.types.length);
-    this.#visits = VISITS_PER_TYPE * (btf.types.length + 1000);
+    this.#limit = new TextLimit(btf.byteLength, "the C header");
+    this.#visits = new StepLimit(btf.types.length, "writing definitions");
   }
 
   /**
    * The definition of a type, with what must stand before it; empty when it was given before.
-   * @throws InputError for types nested beyond reason.
+   * @throws InputError for types that are nested too deep, or written out would be too long.
    */
   definition(id: number): string {
+    this.#limit.begin(id);
     this.#emit(id, 0, 0);
     return this.#taken();
   }
 
   /**
    * A declaration: `int *name[3]`.
-   * @throws InputError for types nested beyond reason.
+   * @throws InputError for types that are nested too deep, or written out would be too long.
    */
   declaration(id: number, name: string): string {
+    this.#limit.begin(id);
     this.#declare(id, name, 0);
     return this.#taken();
   }
@@ -75,15 +75,14 @@ export class CEmitter {
   }
 
   #write(text: string): void {
-    if (this.#text.length > MAX_DEFINITION) throw new InputError("BTF types contain each other beyond reason");
-    this.#text += text;
+    this.#text += this.#limit.add(text);
   }
 
   /** Emits a type, or what has to stand before `container`, which refers to it. */
   #emit(id: number, container: number, depth: number): void {
     if (this.#state[id] === EMITTED) return;
     if (depth > MAX_NESTING) throw new InputError(`BTF type id ${id} is nested deeper than ${MAX_NESTING}`);
-    if (--this.#visits < 0) throw new InputError("BTF types refer to each other beyond reason");
+    this.#visits.step();
     const type = this.#btf.typeById(id);
     if (this.#state[id] === EMITTING) {
       this.#emitInside(id, type, container);
@@ -130,6 +129,7 @@ export class CEmitter {
         this.#emitAggregate(id, type, container, depth);
         return;
       case "funcProto":
+        this.#visits.step(type.params.length);
         this.#emit(type.returnType, container, depth + 1);
         for (const param of type.params) this.#emit(param.type, container, depth + 1);
     }
@@ -156,6 +156,7 @@ export class CEmitter {
     this.#state[id] = EMITTING;
     if (container === 0 || type.name === "") {
       const inside = type.name === "" ? container : id;
+      this.#visits.step(type.members.length);
       for (const member of type.members) this.#emit(member.type, inside, depth + 1);
     } else if (this.#forwarded[id] === 0 && id !== container) {
       this.#write(`${this.#aggregateHead(id, type)};\n\n`);
@@ -197,6 +198,7 @@ export class CEmitter {
     let end = 0;
     let afterBitField = false;
     const pad = (to: number, align: number, inBitField: boolean) => {
+      if (end >= to) return;
       for (const line of padding({ from: end, to, align, inBitField }, this.#measure.pointerSize)) {
         this.#write(`\n${indent}${line}`);
       }
@@ -246,6 +248,7 @@ export class CEmitter {
       else if (isLink(type)) at = type.type;
       else break;
     }
+    this.#visits.step(chain.length);
     this.#chain(chain, name, level, depth);
   }
 

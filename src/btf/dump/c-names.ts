@@ -5,13 +5,16 @@ import type { BtfType } from "../types.js";
 class NameSpace {
   readonly #counts = new Map<string, number>();
 
-  /** The name itself the first time, then with the suffix that makes it a flavour: `name___2`. */
-  give(name: string): string {
+  /** How often the name was given, this time included. */
+  give(name: string): number {
     const count = (this.#counts.get(name) ?? 0) + 1;
     this.#counts.set(name, count);
-    return count === 1 ? name : `${name}___${count}`;
+    return count;
   }
 }
+
+/** The name itself the first time, then with the suffix that makes it a flavour: `name___2`. */
+const numbered = (name: string, count: number): string => (count === 1 ? name : `${name}___${count}`);
 
 /**
  * Names for C, where BTF may give one name to several types: the second gets `___2` and so on, which CO-RE takes
@@ -20,7 +23,8 @@ class NameSpace {
 export class CNames {
   readonly #tags = new NameSpace();
   readonly #identifiers = new NameSpace();
-  readonly #given = new Map<number, string>();
+  /** Numbers, not names: long ones that are repeated would fill the memory. */
+  readonly #given = new Map<number, number>();
 
   /** Name of a struct, union, enum, integer or forward declaration. */
   tag(id: number, type: BtfType): string {
@@ -34,7 +38,7 @@ export class CNames {
 
   /** Name of one enumerator; every definition of an enum asks anew. */
   enumerator(name: string): string {
-    return this.#identifiers.give(name);
+    return numbered(name, this.#identifiers.give(name));
   }
 
   #name(id: number, type: BtfType, space: NameSpace): string {
@@ -46,6 +50,6 @@ export class CNames {
       given = space.give(name);
       this.#given.set(id, given);
     }
-    return given;
+    return numbered(name, given);
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { BugError, InputError } from "../../util/errors.js";
 import { type BtfIndex, LazyBtf } from "../lazy.js";
-import { MAX_NESTING } from "./measure.js";
+import { MAX_NESTING, StepLimit } from "../limits.js";
 
 /** How a type depends on the one that leads to it. */
 const WEAK = 0;
@@ -11,9 +11,6 @@ type Link = typeof WEAK | typeof STRONG;
 /** States of a type; 0 is that of one not seen yet. */
 const ORDERING = 1;
 const ORDERED = 2;
-
-/** Steps for each type, on average, after which a graph counts as made to take for ever. */
-const STEPS_PER_TYPE = 1000;
 
 /**
  * The order in which C wants definitions: whatever is embedded before what embeds it. Where a pointer stands
@@ -27,14 +24,14 @@ export class DefinitionOrder {
   readonly #state: Uint8Array;
   readonly #referenced: Uint8Array;
   #queue: number[] = [];
-  #steps: number;
+  readonly #steps: StepLimit;
 
   constructor(btf: BtfIndex) {
     this.#btf = btf;
     this.#state = new Uint8Array(btf.types.length);
     this.#state[0] = ORDERED;
     this.#referenced = findReferenced(btf);
-    this.#steps = STEPS_PER_TYPE * (btf.types.length + 1000);
+    this.#steps = new StepLimit(btf.types.length, "ordering the definitions");
   }
 
   /**
@@ -51,7 +48,7 @@ export class DefinitionOrder {
     const state = this.#state;
     if (state[id] === ORDERED) return STRONG;
     if (depth > MAX_NESTING) throw new InputError(`BTF type id ${id} is nested deeper than ${MAX_NESTING}`);
-    if (--this.#steps < 0) throw new InputError("BTF types refer to each other beyond reason");
+    this.#steps.step();
     const type = this.#btf.typeById(id);
     if (state[id] === ORDERING) {
       const isNamed = (type.kind === "struct" || type.kind === "union") && type.name !== "";
@@ -76,6 +73,7 @@ export class DefinitionOrder {
       case "union":
         if (throughPtr && type.name !== "") return WEAK;
         state[id] = ORDERING;
+        this.#steps.step(type.members.length);
         for (const member of type.members) this.#visit(member.type, false, depth + 1);
         if (type.name !== "") this.#queue.push(id);
         state[id] = ORDERED;
@@ -98,6 +96,7 @@ export class DefinitionOrder {
       case "typeTag":
         return this.#visit(type.type, throughPtr, depth + 1);
       case "funcProto": {
+        this.#steps.step(type.params.length);
         let link = this.#visit(type.returnType, throughPtr, depth + 1);
         for (const param of type.params) if (this.#visit(param.type, throughPtr, depth + 1) === STRONG) link = STRONG;
         return link;

@@ -2,8 +2,8 @@
 import { encodeUtf8 } from "../../util/bytes.js";
 import { InputError } from "../../util/errors.js";
 import type { BtfIndex } from "../lazy.js";
+import { MAX_NESTING } from "../limits.js";
 import type { BtfKind, BtfType } from "../types.js";
-import { MAX_NESTING } from "./measure.js";
 
 /** Anonymous types, and what refers to them, stand last. */
 const LAST_RANK = 10;

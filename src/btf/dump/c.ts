@@ -40,7 +40,8 @@ const TAIL = `#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 /**
  * The types as a C header, in pieces: what `bpftool btf dump … format c` (7.5) prints. A program that includes it
  * reads the types' members by CO-RE. Functions that are tagged `bpf_kfunc` are declared at the end.
- * @throws InputError for types that C cannot say: that contain themselves, or are nested beyond reason.
+ * @throws InputError for types that C cannot say: that contain themselves, are nested too deep, or written out would be
+ *   too long.
  */
 export function* dumpC(btf: Btf, { roots, sorted = true }: CDumpOptions = {}): Generator<string> {
   const types = indexBtf(btf);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
 import type { BtfIndex } from "../lazy.js";
+import { MAX_NESTING } from "../limits.js";
 import type { BtfType } from "../types.js";
 
 /** Names under which C's `long` goes; its size tells that of a pointer. */
@@ -17,9 +18,6 @@ const LONG_NAMES = [
   "int unsigned long",
   "int long unsigned",
 ];
-
-/** Deepest nesting of types that is followed; real ones stay below 40. */
-export const MAX_NESTING = 256;
 
 /** Longest chain of typedefs, modifiers and arrays whose size is looked for, as libbpf's btf__resolve_size() has it. */
 const MAX_SIZE_CHAIN = 32;

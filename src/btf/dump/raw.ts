@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
+import { BTF_MAX_SIZE } from "../format.js";
+import { indexBtf } from "../lazy.js";
+import { TextLimit } from "../limits.js";
 import type { Btf, BtfKind, BtfType } from "../types.js";
 
 /** The kinds as bpftool names them. */
@@ -45,14 +48,16 @@ export interface RawDumpOptions {
 /**
  * The types one by one as `bpftool btf dump … format raw` prints them, one or more lines each, without the last
  * line end.
- * @throws InputError when a root is out of range, or a lazily read type is malformed.
+ * @throws InputError when a root is out of range, a lazily read type is malformed, or long names are repeated so often
+ *   that the text would be too long.
  */
 export function* dumpRaw(btf: Btf, { roots, firstId = 1 }: RawDumpOptions = {}): Generator<string> {
+  const limit = new TextLimit(indexBtf(btf).byteLength, "the dump");
   if (roots !== undefined) {
-    for (const id of roots) yield rawType(btf, id);
+    for (const id of roots) yield limitedType(btf, id, limit);
     return;
   }
-  for (let id = firstId; id < btf.types.length; id++) yield rawType(btf, id);
+  for (let id = firstId; id < btf.types.length; id++) yield limitedType(btf, id, limit);
 }
 
 const quoted = (name: string): string => (name === "" ? "'(anon)'" : `'${name}'`);
@@ -62,10 +67,15 @@ const quoted = (name: string): string => (name === "" ? "'(anon)'" : `'${name}'`
  * @throws InputError when the id is out of range.
  */
 export function rawType(btf: Btf, id: number): string {
+  return limitedType(btf, id, new TextLimit(BTF_MAX_SIZE, "the dump"));
+}
+
+function limitedType(btf: Btf, id: number, limit: TextLimit): string {
   const type = btf.types[id];
   if (type === undefined) throw new InputError(`BTF type id ${id} is out of range (0-${btf.types.length - 1})`);
+  limit.begin(id);
   const head = `[${id}] ${KIND_LABELS[type.kind]} ${quoted("name" in type ? type.name : "")}`;
-  return `${head}${fields(type)}${parts(btf, type)}`;
+  return `${limit.add(head)}${fields(type)}${parts(btf, type, limit)}`;
 }
 
 /** What stands behind the name on the first line. */
@@ -110,32 +120,33 @@ function fields(type: BtfType): string {
 }
 
 /** The lines of members, values, parameters or variables, each with the line end before it. */
-function parts(btf: Btf, type: BtfType): string {
+function parts(btf: Btf, type: BtfType, limit: TextLimit): string {
   let text = "";
   switch (type.kind) {
     case "struct":
     case "union":
       for (const member of type.members) {
-        text += `\n\t${quoted(member.name)} type_id=${member.type} bits_offset=${member.bitOffset}`;
-        if (member.bitSize > 0) text += ` bitfield_size=${member.bitSize}`;
+        const width = member.bitSize > 0 ? ` bitfield_size=${member.bitSize}` : "";
+        const place = `type_id=${member.type} bits_offset=${member.bitOffset}${width}`;
+        text += limit.add(`\n\t${quoted(member.name)} ${place}`);
       }
       break;
     case "enum":
-      for (const { name, value } of type.values) text += `\n\t${quoted(name)} val=${value}`;
+      for (const { name, value } of type.values) text += limit.add(`\n\t${quoted(name)} val=${value}`);
       break;
     case "enum64":
       for (const { name, value } of type.values) {
-        text += `\n\t${quoted(name)} val=${value}${type.signed ? "LL" : "ULL"}`;
+        text += limit.add(`\n\t${quoted(name)} val=${value}${type.signed ? "LL" : "ULL"}`);
       }
       break;
     case "funcProto":
-      for (const param of type.params) text += `\n\t${quoted(param.name)} type_id=${param.type}`;
+      for (const param of type.params) text += limit.add(`\n\t${quoted(param.name)} type_id=${param.type}`);
       break;
     case "datasec":
       for (const info of type.vars) {
         const variable = btf.types[info.type]!;
         const what = `${KIND_LABELS[variable.kind]} ${quoted("name" in variable ? variable.name : "")}`;
-        text += `\n\ttype_id=${info.type} offset=${info.offset} size=${info.size} (${what})`;
+        text += limit.add(`\n\ttype_id=${info.type} offset=${info.offset} size=${info.size} (${what})`);
       }
       break;
   }

@@ -37,8 +37,11 @@ export function nameTypes(btf: BtfIndex, wanted?: ReadonlySet<number>): Map<numb
   }
   const counts = new Map<string, number>();
   const names = new Map<number, string>();
+  const identifiers = new Map<string, string>();
   for (const id of byOrder.flat()) {
-    const plain = identifier(btf.nameById(id));
+    const said = btf.nameById(id);
+    const plain = identifiers.get(said) ?? identifier(said);
+    identifiers.set(said, plain);
     const count = (counts.get(plain) ?? 0) + 1;
     counts.set(plain, count);
     names.set(id, count === 1 ? plain : `${plain}___${count}`);

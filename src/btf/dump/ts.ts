@@ -2,9 +2,9 @@
 
 import { InputError } from "../../util/errors.js";
 import { type BtfIndex, indexBtf } from "../lazy.js";
+import { MAX_NESTING, TextLimit } from "../limits.js";
 import { isSignedInt } from "../size.js";
 import type { Btf, BtfMember, BtfParam, BtfType } from "../types.js";
-import { MAX_NESTING } from "./measure.js";
 import { nameTypes } from "./ts-names.js";
 
 /** What a module of declarations holds. */
@@ -14,9 +14,6 @@ export interface TsDumpOptions {
 }
 
 type Aggregate = Extract<BtfType, { kind: "struct" | "union" }>;
-
-/** Characters of one declaration after which anonymous types count as nested to fill the memory. */
-const MAX_DECLARATION = 1 << 24;
 
 const HEAD = `// Types of a kernel or program as TypeScript sees them: what BTF says but for places and sizes of structs, which
 // differ from kernel to kernel and are found when a program is loaded (CO-RE). \`btfTypes<Types>(btf)\` of bpfsmith gives them to
@@ -58,7 +55,7 @@ export interface COpaque<Name extends string> {
  * The types as a module of TypeScript declarations, in pieces: an interface for each struct and union (members of
  * anonymous ones stand in the one around them), an alias for each typedef, enum and base type, and \`Types\`, which
  * leads from C's names (\`struct task_struct\`) to them.
- * @throws InputError for types nested beyond reason.
+ * @throws InputError for types that are nested too deep, or written out would be too long.
  */
 export function* dumpTs(btf: Btf, { roots }: TsDumpOptions = {}): Generator<string> {
   const types = indexBtf(btf);
@@ -128,17 +125,18 @@ const RESERVED_PARAMS = new Set(
 class Declarations {
   readonly #btf: BtfIndex;
   readonly #names: ReadonlyMap<number, string>;
-  #length = 0;
+  readonly #limit: TextLimit;
 
   constructor(btf: BtfIndex, names: ReadonlyMap<number, string>) {
     this.#btf = btf;
     this.#names = names;
+    this.#limit = new TextLimit(btf.byteLength, "the TypeScript declarations");
   }
 
   declare(id: number): string {
-    this.#length = 0;
+    this.#limit.begin(id);
     const type = this.#btf.typeById(id);
-    const name = this.#names.get(id)!;
+    const name = this.#counted(this.#names.get(id)!);
     switch (type.kind) {
       case "struct":
       case "union":
@@ -148,7 +146,7 @@ class Declarations {
       case "enum":
       case "enum64": {
         const suffix = type.kind === "enum" ? "" : "n";
-        const values = type.values.map(({ name, value }) => `  ${key(name)}: ${value}${suffix};\n`);
+        const values = type.values.map(({ name, value }) => this.#counted(`  ${key(name)}: ${value}${suffix};\n`));
         return `export type ${name} = CEnum<${type.size}, {\n${values.join("")}}>;\n`;
       }
       case "int": {
@@ -173,9 +171,7 @@ class Declarations {
   }
 
   #counted(text: string): string {
-    this.#length += text.length;
-    if (this.#length > MAX_DECLARATION) throw new InputError("BTF types contain each other beyond reason");
-    return text;
+    return this.#limit.add(text);
   }
 
   #body(type: Aggregate, indent = "", depth = 0): string {
@@ -188,13 +184,12 @@ class Declarations {
   #addMembers(members: Map<string, string>, type: Aggregate, indent: string, depth: number): void {
     if (depth > MAX_NESTING) throw new InputError(`BTF: types nested deeper than ${MAX_NESTING}`);
     for (const member of type.members) {
+      this.#counted("");
       const inner = member.name === "" ? this.#anonymous(member.type, depth) : undefined;
       if (inner !== undefined) this.#addMembers(members, inner, indent, depth + 1);
       else if (member.name !== "" && !members.has(member.name)) {
         const text = this.#memberType(member, `${indent}  `, depth + 1);
         members.set(member.name, this.#counted(`${indent}  readonly ${key(member.name)}: ${text};\n`));
-      } else {
-        this.#counted(" ");
       }
     }
   }
@@ -225,6 +220,7 @@ class Declarations {
   #type(id: number, indent: string, depth: number): string {
     if (depth > MAX_NESTING) throw new InputError(`BTF type id ${id} is nested deeper than ${MAX_NESTING}`);
     const name = this.#names.get(id);
+    this.#counted(name ?? "");
     if (name !== undefined) return name;
     const type = this.#btf.typeById(id);
     switch (type.kind) {

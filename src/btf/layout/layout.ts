@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
-import { MAX_NESTING, Measure } from "../dump/measure.js";
+import { Measure } from "../dump/measure.js";
 import { type BtfIndex, indexBtf } from "../lazy.js";
+import { MAX_NESTING } from "../limits.js";
 import type { Btf, BtfMember, BtfType } from "../types.js";
 
 /** Bytes of a cache line of nearly every machine that runs BPF. */
@@ -77,12 +78,15 @@ export class Layouts {
   readonly btf: BtfIndex;
   readonly #measure: Measure;
   readonly #known = new Map<number, StructLayout>();
+  /** What types stand for, by id; 0 for those not asked for yet. */
+  readonly #stripped: Uint32Array;
   /** Natural alignments of structs and unions; 0 while one is being looked for. */
   readonly #natural = new Map<number, number>();
 
   constructor(btf: Btf) {
     this.btf = indexBtf(btf);
     this.#measure = new Measure(this.btf);
+    this.#stripped = new Uint32Array(this.btf.types.length);
   }
 
   /**
@@ -107,6 +111,14 @@ export class Layouts {
    * @throws InputError for an endless chain.
    */
   strip(id: number): number {
+    const known = this.#stripped[id];
+    if (known !== undefined && known !== 0) return known;
+    const stripped = this.#strip(id);
+    this.#stripped[id] = stripped;
+    return stripped;
+  }
+
+  #strip(id: number): number {
     let at = id;
     for (let depth = 0; depth < MAX_NESTING; depth++) {
       const type = this.btf.typeById(at);
@@ -135,9 +147,9 @@ export class Layouts {
   /**
    * Alignment that a type without attributes has, 1 at least. Unlike a compiler's it does not know of packed
    * structs: whether one is packed is concluded from it.
-   * @throws InputError for a type that contains itself.
+   * @throws InputError for a type that contains itself, or nesting beyond reason.
    */
-  naturalAlign(id: number): number {
+  naturalAlign(id: number, depth = 0): number {
     const stripped = this.strip(id);
     const type = this.btf.typeById(stripped);
     switch (type.kind) {
@@ -150,12 +162,13 @@ export class Layouts {
       case "enum64":
         return Math.max(1, type.size);
       case "array":
-        return this.#naturalOf(stripped, [type.type]);
+        return this.#naturalOf(stripped, [type.type], depth);
       case "struct":
       case "union":
         return this.#naturalOf(
           stripped,
           type.members.map((member) => member.type),
+          depth,
         );
       default:
         return 1;
@@ -163,13 +176,14 @@ export class Layouts {
   }
 
   /** The largest natural alignment of these types; they make up the type `id`. */
-  #naturalOf(id: number, types: readonly number[]): number {
+  #naturalOf(id: number, types: readonly number[], depth: number): number {
     const known = this.#natural.get(id);
     if (known === 0) throw new InputError(`BTF type id ${id} contains itself`);
     if (known !== undefined) return known;
+    if (depth > MAX_NESTING) throw new InputError(`BTF type id ${id} is nested deeper than ${MAX_NESTING}`);
     this.#natural.set(id, 0);
     let most = 1;
-    for (const type of types) most = Math.max(most, this.naturalAlign(type));
+    for (const type of types) most = Math.max(most, this.naturalAlign(type, depth + 1));
     this.#natural.set(id, most);
     return most;
   }
@@ -184,7 +198,7 @@ export class Layouts {
       if (place.size !== 0) end = place.offset + place.size;
     }
     const gaps = type.kind === "struct" ? findGaps(places, type.size) : NO_GAPS;
-    const members = places.map(({ start: _, end: __, ...place }, i) => ({ ...place, ...(gaps.after[i] ?? NO_GAP) }));
+    const members = places.map((place, i) => withGap(place, gaps.after[i] ?? NO_GAP));
     const all = [gaps.before, ...gaps.after];
     return {
       id,
@@ -251,6 +265,10 @@ interface Gaps {
   readonly after: readonly Gap[];
   readonly padding: number;
   readonly bitPadding: number;
+}
+
+function withGap({ name, type, offset, size, bitOffset, bitSize, alignment }: Place, gap: Gap): MemberLayout {
+  return { name, type, offset, size, bitOffset, bitSize, hole: gap.hole, bitHole: gap.bitHole, alignment };
 }
 
 const NO_GAP: Gap = { hole: 0, bitHole: 0 };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { InputError } from "../../util/errors.js";
-import { MAX_NESTING } from "../dump/measure.js";
 import type { BtfIndex } from "../lazy.js";
+import { MAX_NESTING, TextLimit } from "../limits.js";
 import type { BtfType } from "../types.js";
 import { CACHELINE_SIZE, type Layouts, type MemberLayout, type StructLayout } from "./layout.js";
 import { Packing } from "./packing.js";
-import { enumText, prototypeText, typeName } from "./type-name.js";
+import { enumText, TypeNames } from "./type-name.js";
 
 /** How a layout is written. */
 export interface LayoutTextOptions {
@@ -21,9 +21,6 @@ const EXPANDED_NAME_COLUMNS = 55;
 /** Columns that a level of indentation takes away. */
 const INDENT_COLUMNS = 8;
 const MAX_TABS = 16;
-
-/** Characters of one layout after which anonymous types count as nested to fill the memory. */
-const MAX_TEXT = 1 << 24;
 
 /** Where in the outermost struct a text is, and how it is laid out there. */
 interface Context {
@@ -50,6 +47,8 @@ export class LayoutText {
   readonly #btf: BtfIndex;
   readonly #packing: Packing;
   readonly #expand: boolean;
+  readonly #limit: TextLimit;
+  readonly #names: TypeNames;
   #text = "";
   /** Cache line of the member that was written last. */
   #cacheline = 0;
@@ -61,15 +60,18 @@ export class LayoutText {
     this.#btf = layouts.btf;
     this.#packing = new Packing(layouts);
     this.#expand = expand;
+    this.#limit = new TextLimit(this.#btf.byteLength, "the layout");
+    this.#names = new TypeNames(this.#btf, this.#limit);
   }
 
   /**
    * The layout of a struct or union, ending with a line end.
    * @param alias name of a typedef, for an anonymous one.
-   * @throws InputError when the type is neither, or types are nested beyond reason.
+   * @throws InputError when the type is neither, or types are nested too deep or written out would be too long.
    */
   write(id: number, alias?: string): string {
     const { kind } = this.#layouts.of(id);
+    this.#limit.begin(id);
     this.#text = alias === undefined ? "" : "typedef ";
     this.#cacheline = 0;
     const context: Context = {
@@ -88,8 +90,7 @@ export class LayoutText {
   }
 
   #put(text: string): void {
-    if (this.#text.length > MAX_TEXT) throw new InputError("BTF types contain each other beyond reason");
-    this.#text += text;
+    this.#text += this.#limit.add(text);
   }
 
   #aggregate(id: number, context: Context, suffix: string | undefined, withTotals: boolean): void {
@@ -230,6 +231,8 @@ export class LayoutText {
 
   /** A declaration in columns: type, then name; `undefined` for a type that the name follows later. */
   #typed(id: number, name: string | undefined, context: Context, dims = ""): void {
+    if (context.depth > MAX_NESTING) throw new InputError(`BTF type id ${id} is nested deeper than ${MAX_NESTING}`);
+    const depth = context.depth + 1;
     const type = this.#btf.typeById(id);
     const columns = context.typeColumns;
     const named = `${name ?? ""}${dims}`;
@@ -241,7 +244,7 @@ export class LayoutText {
         if (this.#pointer(type.type, named, context)) return;
         break;
       case "funcProto":
-        this.#put(prototypeText(this.#btf, id, { name: named, isPointer: false, columns }));
+        this.#put(this.#names.prototype(id, { name: named, isPointer: false, columns }));
         return;
       case "const":
         if (type.type === 0) break;
@@ -251,14 +254,14 @@ export class LayoutText {
           this.#aggregate(type.type, inside, named === "" ? undefined : named, true);
           return;
         }
-        this.#typed(type.type, name, { ...context, typeColumns: columns - "const ".length }, dims);
+        this.#typed(type.type, name, { ...context, depth, typeColumns: columns - "const ".length }, dims);
         return;
       case "array": {
         const element = this.#btf.typeById(type.type);
         const isOpen = type.nelems === 0 && context.isLast && !context.isFirst && !context.inUnion;
         const dim = isOpen ? "[]" : `[${type.nelems}]`;
         const of = type.nelems === 0 && element.kind === "const" ? element.type : type.type;
-        this.#typed(of, name ?? "", context, `${dims}${dim}`);
+        this.#typed(of, name ?? "", { ...context, depth }, `${dims}${dim}`);
         return;
       }
       case "struct":
@@ -280,7 +283,7 @@ export class LayoutText {
           return;
         }
     }
-    this.#put(`${columnText(type, typeName(this.#btf, id), columns)} ${named}`);
+    this.#put(`${columnText(type, this.#names.of(id), columns)} ${named}`);
   }
 
   #isAnonymousStruct(id: number): boolean {
@@ -292,7 +295,7 @@ export class LayoutText {
   #pointer(target: number, name: string, context: Context): boolean {
     const type = this.#btf.typeById(target);
     if (type.kind === "funcProto") {
-      this.#put(prototypeText(this.#btf, target, { name, isPointer: true, columns: context.typeColumns }));
+      this.#put(this.#names.prototype(target, { name, isPointer: true, columns: context.typeColumns }));
       return true;
     }
     if (!isTaggedKind(type) || type.name !== "" || this.#open.has(target)) return false;
