@@ -33,7 +33,7 @@ const proto = (returnType: number, ...params: number[]): BtfType => ({
 });
 const many = <T>(length: number, make: (i: number) => T): T[] => Array.from({ length }, (_, i) => make(i));
 const LONG = "n".repeat(20_000);
-const MAX_PARTS = 65_535;
+const MAX_PARTS = 20_000;
 
 /** Types that cost more to say than to store, each below 2 MB; id 1 is int. */
 const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
@@ -45,8 +45,8 @@ const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
     struct("big", 0xffffffff, member("a", 3), member("b", 2)),
   ],
   "nested arrays": () => [
-    ...many(50_000, (i): BtfType => ({ kind: "array", type: i + 1, indexType: 1, nelems: 1 })),
-    struct("top", 4, member("a", 50_001)),
+    ...many(15_000, (i): BtfType => ({ kind: "array", type: i + 1, indexType: 1, nelems: 1 })),
+    struct("top", 4, member("a", 15_001)),
   ],
   "anonymous structs that double": () =>
     many(60, (i) => struct(i === 59 ? "top" : "", 4, member("a", i + 1), member("b", i + 1))),
@@ -80,7 +80,7 @@ const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
     struct("top", 4, ...many(MAX_PARTS, (i) => member(`m${i}`, 2))),
   ],
   "very many members with a long name": () => [struct("s", 4, ...many(MAX_PARTS, () => member(LONG, 1)))],
-  "very many types with a long name": () => many(30_000, () => struct(LONG, 0)),
+  "very many types with a long name": () => many(8000, () => struct(LONG, 0)),
   "a section of variables with a long name": () => [
     { kind: "var", name: "v".repeat(20_000), type: 1, linkage: "global" },
     { kind: "datasec", name: ".data", size: 4, vars: many(MAX_PARTS, () => ({ type: 2, offset: 0, size: 4 })) },
@@ -90,13 +90,13 @@ const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
     { kind: "array", type: 201, indexType: 1, nelems: 1 },
     struct("top", 4, ...many(MAX_PARTS, (i) => member(`m${i}`, 202))),
   ],
-  "a chain of modifiers without end": () => many(50_000, (i): BtfType => ({ kind: "volatile", type: i + 1 })),
-  "typedefs without end": () => many(50_000, (i): BtfType => ({ kind: "typedef", name: `t${i}`, type: i + 1 })),
+  "a chain of modifiers without end": () => many(15_000, (i): BtfType => ({ kind: "volatile", type: i + 1 })),
+  "typedefs without end": () => many(15_000, (i): BtfType => ({ kind: "typedef", name: `t${i}`, type: i + 1 })),
   "structs in structs without end": () =>
-    many(50_000, (i) => struct(i % 2 === 0 ? "" : `s${i}`, 4, member("a", i + 1))),
+    many(15_000, (i) => struct(i % 2 === 0 ? "" : `s${i}`, 4, member("a", i + 1))),
   "anonymous enums": () =>
     many(
-      50_000,
+      15_000,
       (i): BtfType => ({
         kind: "enum",
         name: "",
@@ -107,7 +107,7 @@ const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
     ),
   "structs of one outline": () =>
     many(
-      60_000,
+      15_000,
       (i): BtfType =>
         i % 2 === 0
           ? { kind: "array", type: 1, indexType: 1, nelems: i }

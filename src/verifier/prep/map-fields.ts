@@ -33,12 +33,15 @@ class InvalidFields extends Error {}
 
 function skipModifiers(btf: Btf, id: number): { readonly type: BtfType | undefined; readonly id: number } {
   let type = btf.types[id];
+  // The kernel goes on for ever; types that were checked before do not lead in a circle.
+  let left = btf.types.length;
   while (
-    type?.kind === "typedef" ||
-    type?.kind === "const" ||
-    type?.kind === "volatile" ||
-    type?.kind === "restrict" ||
-    type?.kind === "typeTag"
+    left-- > 0 &&
+    (type?.kind === "typedef" ||
+      type?.kind === "const" ||
+      type?.kind === "volatile" ||
+      type?.kind === "restrict" ||
+      type?.kind === "typeTag")
   ) {
     id = type.type;
     type = btf.types[id];
@@ -50,8 +53,19 @@ function nameOf(type: BtfType): string {
   return "name" in type ? type.name : "";
 }
 
-/** Finds the fields of one type. */
+/**
+ * Finds the fields of one type.
+ *
+ * The kernel walks a struct again wherever it is nested, two to the power of the depth times if each holds the next one
+ * twice. Its counts end that where there are fields. Where there are none, one walk says all about the next.
+ */
 class FieldFinder {
+  /** Structs without fields, and how many levels are nested in them. */
+  private readonly plain = new Map<number, number>();
+  /** The deepest level so far of the struct that is being walked. */
+  private deepest = 0;
+  /** Fields met of which there may be one only. */
+  private uniqueMet = 0;
   private readonly btf: Btf;
   private readonly rules: VerifierRules;
 
@@ -79,10 +93,22 @@ class FieldFinder {
     const type = this.btf.types[id];
     const out: ValueField[] = [];
     if (type?.kind !== "struct") return out;
+    const height = this.plain.get(id);
+    if (height !== undefined) {
+      if (level + height >= MAX_RESOLVE_DEPTH) throw new InvalidFields();
+      this.deepest = Math.max(this.deepest, level + height);
+      return out;
+    }
+    const { deepest, uniqueMet } = this;
+    this.deepest = level;
     for (const [i, member] of type.members.entries()) {
       if (member.bitOffset % 8 !== 0) throw new InvalidFields();
       this.add(out, this.ofOne(id, member.type, i, member.bitOffset / 8, 0, seen, level));
     }
+    // Where unique fields are counted for the whole value, even one that comes to nothing makes the next a mistake.
+    const tellsNothing = this.rules.fieldsCountedByStruct || this.uniqueMet === uniqueMet;
+    if (out.length === 0 && tellsNothing) this.plain.set(id, this.deepest - level);
+    this.deepest = Math.max(this.deepest, deepest);
     return out;
   }
 
@@ -133,6 +159,7 @@ class FieldFinder {
     }
     if (facts.unique && seen.has(facts.kind)) throw new InvalidFields();
     seen.add(facts.kind);
+    if (facts.unique) this.uniqueMet++;
     if ((expectedSize !== 0 && expectedSize !== facts.size * count) || off % facts.align !== 0) return [];
     const kind = facts === POINTER_FIELD ? this.pointerKind(type) : this.structKind(type, facts, owner, index);
     return kind === null ? [] : repeat([{ offset: off, size: facts.size, kind }], count, facts.size);

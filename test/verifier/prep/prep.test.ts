@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import t from "tap";
 import { encodeFuncInfo, encodeLineInfo } from "../../../src/btf/ext.js";
-import { BtfBuilder, StringTable, writeBtf } from "../../../src/btf/index.js";
+import { type Btf, BtfBuilder, type BtfType, StringTable, writeBtf } from "../../../src/btf/index.js";
+import { rules612, rules618 } from "../../../src/kernel/rules.js";
 import type { ProgramLoad } from "../../../src/model/load.js";
 import { verify } from "../../../src/verifier/index.js";
+import { btfParseFields } from "../../../src/verifier/prep/map-fields.js";
 import * as k from "../../fixtures/verifier/programs/kit.js";
 import { ProgFlag, ProgType, R0, R1, R2, R3, R10 } from "../../fixtures/verifier/programs/kit.js";
 import { needsMirroredKernel, sameAsKernel } from "../../support/live-parity.js";
@@ -316,5 +318,33 @@ t.test("what needs capabilities", (t) => {
   t.match(verify({ ...load, progType: ProgType.SOCKET_FILTER }, { caps: { ...caps, bpf: false } }), {
     verdict: "accepted",
   });
+  t.end();
+});
+
+t.test("special fields of values that hold a struct very often", (t) => {
+  const struct = (name: string, size: number, ...members: number[]): BtfType => ({
+    kind: "struct",
+    name,
+    size,
+    members: members.map((type, i) => ({ name: `m${i}`, type, bitOffset: i * 64, bitSize: 0 })),
+  });
+  /** Structs of which each holds the one before twice. */
+  const doubling = (bottom: BtfType, depth: number): Btf => {
+    const types: BtfType[] = [{ kind: "void" }, bottom];
+    for (let i = 1; i <= depth; i++) types.push(struct(`s${i}`, 0, i, i));
+    return { types };
+  };
+  const empty = doubling(struct("bottom", 0), 40);
+  const timers = doubling(struct("bpf_timer", 16), 40);
+  // One of the wrong size is none, but counts where all of a value count together.
+  const wrong = doubling(struct("bpf_timer", 8), 40);
+  for (const rules of [rules618, rules612]) {
+    for (const btf of [empty, timers, wrong]) {
+      // Deeper than 32 levels is a mistake, and so is what has fields above that.
+      for (const top of [41, 31]) t.equal(btfParseFields(btf, top, 1 << 20, rules), null);
+    }
+  }
+  const shallow: Btf = { types: [...empty.types.slice(0, 20), struct("bpf_refcount", 4), struct("top", 1024, 19, 20)] };
+  t.strictSame(btfParseFields(shallow, 21, 1024, rules618), [{ offset: 8, size: 4, kind: "refcount" }]);
   t.end();
 });
