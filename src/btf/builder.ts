@@ -50,6 +50,9 @@ const KERNEL_INTS = {
   __s64: "long long",
 } as const satisfies Record<string, BasicIntName>;
 
+/** The kernel's typedefs for integers in network order, which say nothing but that. */
+export const NETWORK_ORDER = /^__be(?:16|32|64)$/;
+
 /** The kernel's fixed-width integer typedefs. */
 export type KernelIntName = keyof typeof KERNEL_INTS;
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-import type { BtfBuilder } from "../btf/builder.js";
-import { NETWORK_ORDER } from "../btf/dump/ts.js";
+import { type BtfBuilder, NETWORK_ORDER } from "../btf/builder.js";
 import { type BtfIndex, indexBtf } from "../btf/lazy.js";
 import { isSignedInt } from "../btf/size.js";
 import type { Btf, BtfMember, BtfType } from "../btf/types.js";
@@ -16,6 +15,7 @@ import {
   kernelTypedef,
   recursive,
   usedMembers,
+  withoutTypedefs,
 } from "./kernel-types.js";
 import {
   be16,
@@ -91,7 +91,7 @@ class TypeSource {
       if (id === undefined) continue;
       const type = this.typeOf(id);
       // Asked for by its own name a typedef is one.
-      return kind === "typedef" ? kernelTypedef(name, type) : type;
+      return kind === "typedef" && type.cName !== name ? kernelTypedef(name, type) : type;
     }
     return undefined;
   }
@@ -112,8 +112,11 @@ class TypeSource {
         return type.type === 0 ? ptr() : this.#pointer(type.type);
       case "array":
         return this.#array(type.type, type.nelems);
-      case "typedef":
-        return (NETWORK_ORDER.test(type.name) ? NETWORK[type.name] : undefined) ?? this.typeOf(type.type);
+      case "typedef": {
+        const target = (NETWORK_ORDER.test(type.name) ? NETWORK[type.name] : undefined) ?? this.typeOf(type.type);
+        // It is the only name that the struct has.
+        return target instanceof BtfStruct && target.name === "" ? kernelTypedef(type.name, target) : target;
+      }
       case "const":
       case "volatile":
       case "restrict":
@@ -221,7 +224,7 @@ class BtfStruct implements Aggregate {
     for (const member of type.members) {
       const bitOffset = start + member.bitOffset;
       if (member.name === "") {
-        const inner = this.#source.typeOf(member.type);
+        const inner = withoutTypedefs(this.#source.typeOf(member.type));
         if (inner instanceof BtfStruct) this.#collect(members, inner.#type, bitOffset, depth + 1);
       } else if (!members.has(member.name)) {
         members.set(member.name, this.#member(member, bitOffset));

@@ -22,6 +22,7 @@ import {
   fieldRef,
   type KernelPath,
   pointee,
+  rootPath,
   type Space,
 } from "./kernel-read.js";
 import type { BitsType, Enumerators, KernelEnum, KernelStruct, KernelTypedef } from "./kernel-types.js";
@@ -51,8 +52,18 @@ function pathOf(code: Code, what: unknown): KernelPath {
 
 function memberOf(code: Code, what: unknown): KernelPath {
   const path = pathOf(code, what);
+  if (path.own) {
+    throw code.fail(`${path.type.cName} lies here where the program says: only members of kernel types are looked for`);
+  }
   if (path.steps.length > 0) return path;
   throw code.fail(`this is ${describePath(path)} itself, not a member of it: give object.member`);
+}
+
+/** A member that has a name: of elements of arrays only place and size can be asked. */
+function namedMember(code: Code, what: unknown): KernelPath {
+  const path = memberOf(code, what);
+  if (typeof path.steps.at(-1) === "string") return path;
+  throw code.fail(`this is an element of an array: its sign and its bits cannot be asked`);
 }
 
 function typeOf(code: Code, type: unknown): TypeDecl {
@@ -87,7 +98,9 @@ export abstract class KernelAccess implements Scope {
   #object<T extends TypeDecl>(type: T, address: IntArg | KernelRef, space: Space): KernelPlace<T> {
     const code = this[CODE];
     code.mark();
-    const at = isKernelRef(address) ? addressOf(code, pathOf(code, address)) : coerce(code, address, u64);
+    // A number of the kernel's is an address, not the place of one.
+    const isNumber = isInt(address) || !isKernelRef(address);
+    const at = isNumber ? coerce(code, address as IntArg, u64) : addressOf(code, pathOf(code, address));
     return objectAt(code, typeOf(code, type) as T, at, space);
   }
 
@@ -99,8 +112,7 @@ export abstract class KernelAccess implements Scope {
       throw code.fail("this is a member of no object: only questions like fieldExists() can be asked of it");
     };
     const root = typeOf(code, type) as T;
-    const path: KernelPath<T> = { base: none, root, steps: [], bitOffset: 0, type: root, space: "kernel" };
-    return kernelPlace(code, path);
+    return kernelPlace(code, rootPath(root, none, "kernel"));
   }
 
   /**
@@ -216,7 +228,7 @@ export abstract class KernelAccess implements Scope {
   fieldSigned(field: KernelRef): Condition {
     const code = this[CODE];
     code.mark();
-    const path = memberOf(code, field);
+    const path = namedMember(code, field);
     const plain = withoutTypedefs(path.type);
     const int =
       plain.kind === "bits" ? (plain as BitsType).base : plain.kind === "int" ? (plain as IntType) : undefined;
@@ -227,7 +239,7 @@ export abstract class KernelAccess implements Scope {
   fieldLeftShift(field: KernelRef): Int<"u32"> {
     const code = this[CODE];
     code.mark();
-    const path = memberOf(code, field);
+    const path = namedMember(code, field);
     const { before, width } = bitsWithin(path);
     return new Value(code, u32, this.#ask(CoreReloKind.FIELD_LSHIFT_U64, path, 64 - before - width));
   }
@@ -236,7 +248,7 @@ export abstract class KernelAccess implements Scope {
   fieldRightShift(field: KernelRef): Int<"u32"> {
     const code = this[CODE];
     code.mark();
-    const path = memberOf(code, field);
+    const path = namedMember(code, field);
     return new Value(code, u32, this.#ask(CoreReloKind.FIELD_RSHIFT_U64, path, 64 - bitsWithin(path).width));
   }
 

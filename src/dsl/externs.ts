@@ -303,7 +303,7 @@ export class Kfunc<
       return code.toReg(code.convert(coerce(code, value, kind), kind, kind.signed ? s64 : u64));
     }
     if (value === null) return code.toReg({ value: 0n });
-    if (isKernelRef(value)) {
+    if (isKernelRef(value) && !isInt(value)) {
       checkOwner(code, value);
       return code.toReg(addressOf(code, value[FIELD]));
     }

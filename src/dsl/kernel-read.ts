@@ -4,7 +4,7 @@ import { CoreReloKind } from "../kernel/uapi.js";
 import { callHelper } from "./call.js";
 import type { Code, Mem, Operand } from "./code.js";
 import type { CoreRef, Reg } from "./codegen/ir.js";
-import { aggregateOf, type BitsType, type KernelEnum, type Step, withoutTypedefs } from "./kernel-types.js";
+import { type BitsType, type KernelEnum, type Step, withoutTypedefs } from "./kernel-types.js";
 import { type IntType, type PtrType, type TypeDecl, u32, u64 } from "./types.js";
 
 /*
@@ -21,10 +21,14 @@ export interface KernelPath<C = unknown> {
   readonly base: () => Operand;
   /** What is at that address. */
   readonly root: TypeDecl;
-  /** The way from there, passing no pointer. */
+  /** The way from there, passing no pointer, as far as CO-RE looks for it in the kernel. */
   readonly steps: readonly Step[];
-  /** Bits from the base by the object's own types. */
+  /** Bits from the base to there by the object's own types. */
   readonly bitOffset: number;
+  /** Whether what follows lies as the program says, and nowhere else. */
+  readonly own: boolean;
+  /** Bytes from there that do. */
+  readonly fixed: number;
   /** What is at the end. */
   readonly type: C & TypeDecl;
   readonly space: Space;
@@ -37,11 +41,17 @@ export function fieldRef(path: KernelPath, relo: number): CoreRef {
 
 /** The object at an address. */
 export function rootPath<C extends TypeDecl>(type: C, base: () => Operand, space: Space): KernelPath<C> {
-  return { base, root: type, steps: [], bitOffset: 0, type, space };
+  const own = withoutTypedefs(type).kind !== "kernel";
+  return { base, root: type, steps: [], bitOffset: 0, own, fixed: 0, type, space };
 }
 
-/** The next part on the way. */
+/**
+ * The next part on the way. CO-RE looks for members of kernel types; a struct that the program itself lays out
+ * (`struct()`), an array and a number lie everywhere as they do here.
+ */
 export function stepPath<C extends TypeDecl>(path: KernelPath, step: Step, type: C, bitOffset: number): KernelPath<C> {
+  const own = path.own || withoutTypedefs(path.type).kind === "struct";
+  if (own) return { ...path, type, own, fixed: path.fixed + bitOffset / 8 };
   return { ...path, type, steps: [...path.steps, step], bitOffset: path.bitOffset + bitOffset };
 }
 
@@ -55,7 +65,7 @@ export function bitFieldLoad({ bitOffset }: KernelPath, { base, width }: BitsTyp
   }
 }
 
-/** Bytes from the base. */
+/** Bytes from the base that CO-RE finds out. */
 export function byteOffset(path: KernelPath): number {
   const bits = bitsOf(path);
   return bits === undefined ? path.bitOffset / 8 : bitFieldLoad(path, bits).offset;
@@ -64,9 +74,14 @@ export function byteOffset(path: KernelPath): number {
 /** Where the end of a way lies. */
 export function placeAddress(code: Code, path: KernelPath): Operand {
   const base = path.base();
-  if (path.steps.length === 0) return base;
+  const found = path.steps.length === 0 ? base : { reg: relocated(code, path, base) };
+  return code.binary("add", 64, found, { value: BigInt(path.fixed) });
+}
+
+/** The address of what CO-RE looks for. */
+function relocated(code: Code, path: KernelPath, base: Operand): Reg {
   const core = fieldRef(path, CoreReloKind.FIELD_BYTE_OFFSET);
-  return { reg: code.coreAlu("add", code.toReg(base), BigInt(byteOffset(path)), core) };
+  return code.coreAlu("add", code.toReg(base), BigInt(byteOffset(path)), core);
 }
 
 /** Where what is meant lies: a pointer stands for what it points to. */
@@ -101,10 +116,13 @@ function withWord<T>(code: Code, use: (mem: Mem) => T): T {
 /** Reads an integer or a pointer. */
 function readWord(code: Code, path: KernelPath, kind: IntType): Operand {
   if (path.space === "direct") {
-    const reg = code.toReg(path.base());
-    const mem: Mem = { base: { reg }, offset: byteOffset(path), align: 8 };
-    const core = path.steps.length === 0 ? undefined : fieldRef(path, CoreReloKind.FIELD_BYTE_OFFSET);
-    return code.load({ ...mem, core }, kind);
+    const base = path.base();
+    if (path.steps.length > 0 && path.fixed === 0) {
+      const core = fieldRef(path, CoreReloKind.FIELD_BYTE_OFFSET);
+      return code.load({ base: { reg: code.toReg(base) }, offset: byteOffset(path), align: 8, core }, kind);
+    }
+    const reg = path.steps.length === 0 ? code.toReg(base) : relocated(code, path, base);
+    return code.load({ base: { reg }, offset: path.fixed, align: 8 }, kind);
   }
   const address = placeAddress(code, path);
   return withWord(code, (mem) => {
@@ -175,12 +193,13 @@ export function elementAt(
     const core: CoreRef = { relo: CoreReloKind.TYPE_SIZE, root: element, steps: [] };
     // A struct of the kernel's has another size there; arrays of it do, too.
     const size: Operand =
-      aggregateOf(element) === undefined
-        ? { value: BigInt(element.size) }
-        : { reg: code.core(core, BigInt(element.size)) };
+      withoutTypedefs(element).kind === "kernel"
+        ? { reg: code.core(core, BigInt(element.size)) }
+        : { value: BigInt(element.size) };
     return code.binary("add", 64, start, code.binary("mul", 64, index, size));
   };
-  return rootPath(element, base, space);
+  // The verifier follows a pointer that it knows to fixed places only.
+  return rootPath(element, base, space === "direct" ? "kernel" : space);
 }
 
 /** For messages: `struct task_struct, 0:3`. */

@@ -57,6 +57,7 @@ const Rlimit = kernelStruct("rlimit", { rlim_cur: u64, rlim_max: u64 });
 const Signal = kernelStruct("signal_struct", { rlim: array(Rlimit, 16), nr_threads: s32 });
 const Entity = kernelStruct("sched_entity", { vruntime: u64 });
 const Sigval = kernelUnion("sigval", { sival_int: s32, sival_ptr: ptr() });
+const Plain = struct("plain", { first: u32, second: u32 });
 const Task = kernelStruct("task_struct", {
   comm: array(char, 16),
   tgid: s32,
@@ -68,8 +69,15 @@ const Task = kernelStruct("task_struct", {
   },
   signal: ptr(Signal),
   se: Entity,
+  plain: array(Plain, 3),
 });
 const OldTask = kernelStruct("task_struct___old", { state: s64 });
+const Mm = kernelStruct("mm_struct", { arg_start: u64 });
+const NewTask = kernelStruct("task_struct___new", {
+  tgid: s32,
+  mm: ptr(Mm),
+  cpus_mask: kernelStruct("cpumask", { bits: array(u64, 4) }),
+});
 const PidType = kernelEnum("pid_type", { PIDTYPE_TGID: 7, PIDTYPE_NOTHING: 8 });
 const Wide = kernelEnum("wide", { WIDE: -0x700000000n });
 const Pid = kernelTypedef("pid_t", s32);
@@ -86,7 +94,8 @@ const reads = xdp("reads", (p) => {
   const sigval = p.kernelObject(Sigval, task);
   add(sigval.sival_int);
   add(p.addressOf(sigval.sival_ptr));
-  // The kernel has no such member: only a check keeps the verifier from looking at the read.
+  // The kernel has no such members: only a check keeps the verifier from looking at the reads.
+  p.if(p.fieldExists(task.plain), () => add(task.plain.at(1).second));
   p.if(p.fieldExists(task.small), () => add(task.small));
   return hash.and(0x7fffffff);
 });
@@ -200,6 +209,10 @@ const Out = struct("out", {
   letters: bytes(16),
   parentComm: array(char, 16),
   third: u8,
+  cpus: u64,
+  flavour: u32,
+  argument: array(char, 16),
+  letters4: u32,
   unreadable: u64,
   nowhere: s64,
 });
@@ -224,7 +237,14 @@ const looks = xdp("looks", (p) => {
   it.unreadable.set(nowhere.se.vruntime.or(nowhere.real_parent.real_parent.se.vruntime));
   it.nowhere.set(p.coreReadInto(it.letters, nowhere.comm));
   p.coreReadInto(it.letters, task.comm);
+  it.flavour.set(p.kernelObject(NewTask, task).tgid);
+  it.letters4.set(p.kernelObject(Plain, task.comm).second);
+  // What the process was started with stands in its own memory.
+  const mm = p.kernelObject(NewTask, task).mm;
+  p.coreReadStr(it.argument, p.userObject(array(char, 16), mm.arg_start));
   const current = p.currentTask(Task);
+  const word = p.let(u32, 1).sub(1);
+  it.cpus.set(p.currentTask(NewTask).cpus_mask.bits.at(word));
   it.direct.set(current.tgid);
   it.directParent.set(current.real_parent.tgid);
   return p.select(task.tgid.eq(current.tgid), p.let(u32, 1), 2);
@@ -252,11 +272,16 @@ t.test("objects are read as the kernel has them", needsCore(), (t) => {
       comm,
       parentComm: /^Name:\t(.*)/m.exec(parentStatus)![1]!,
       third: comm.charCodeAt(2),
+      flavour: process.pid,
+      letters4: new DataView(new TextEncoder().encode(comm.padEnd(8, "\0")).buffer).getUint32(4, true),
+      argument: self("cmdline").split("\0")[0]!.slice(0, 15),
       unreadable: 0n,
       nowhere: -34n, // No address of the kernel's: ERANGE.
     });
     t.equal(new TextDecoder().decode(seen.letters).replaceAll("\0", ""), comm);
     t.not(seen.address, 0n);
+    const cpus = BigInt(`0x${/^Cpus_allowed:\t.*?(\w+(?:,\w+)?)$/m.exec(self("status"))![1]!.replace(",", "")}`);
+    t.equal(seen.cpus, cpus);
   }
   t.end();
 });
@@ -391,6 +416,8 @@ t.test("what kernel types do not have cannot be used", (t) => {
   // @ts-expect-error it lies in the kernel's memory only
   refused(t, (p) => p.stack(Task), /struct task_struct lies in the kernel's memory only/);
   refused(t, (p) => p.fieldExists(current(p)), /this is struct task_struct itself, not a member of it/);
+  refused(t, (p) => p.fieldExists(current(p).plain.at(1).first), /only members of kernel types are looked for/);
+  refused(t, (p) => p.fieldSigned(current(p).comm.at(1)), /an element of an array: its sign and its bits/);
   refused(t, (p) => p.membersOf(Task).tgid.get(), /a member of no object: only questions like fieldExists\(\)/);
   refused(
     t,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { InputError } from "../../util/errors.js";
+import { NETWORK_ORDER } from "../builder.js";
 import { type BtfIndex, indexBtf } from "../lazy.js";
 import { MAX_NESTING, TextLimit } from "../limits.js";
 import { isSignedInt } from "../size.js";
@@ -111,9 +112,6 @@ function reachable(btf: BtfIndex, roots: readonly number[]): Set<number> {
   }
   return found;
 }
-
-/** The kernel's typedefs for integers in network order, which say nothing but that. */
-export const NETWORK_ORDER = /^__be(?:16|32|64)$/;
 
 /** Names that parameters must not have. */
 const RESERVED_PARAMS = new Set(
