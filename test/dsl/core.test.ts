@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import t, { type Test } from "tap";
+import { encodeInsns } from "../../src/asm/insn.js";
 import { BtfBuilder } from "../../src/btf/builder.js";
 import { coreReloKindName } from "../../src/btf/core/index.js";
-import { findMember, findType, openBtf } from "../../src/btf/index.js";
+import { findMember, findType, openBtf, sizeOf } from "../../src/btf/index.js";
 import type { Btf } from "../../src/btf/types.js";
 import {
   array,
@@ -17,6 +18,9 @@ import {
   type Condition,
   char,
   type Int,
+  type KernelArrayType,
+  type KernelElements,
+  type KernelRef,
   kernelEnum,
   kernelStruct,
   kernelTypedef,
@@ -27,6 +31,7 @@ import {
   s32,
   s64,
   struct,
+  type TypeDecl,
   u8,
   u16,
   u32,
@@ -458,5 +463,79 @@ t.test("types follow from declarations of kernel types", (t) => {
     const narrow: Int<"u32"> = limit;
     t.ok(narrow);
   });
+  t.end();
+});
+
+/* Random types: what stands in the code must be what CO-RE finds in the object's own types. */
+
+const scalars = [u8, u16, u32, u64, s32, s64, char];
+let declared = 0;
+
+/** Structs and unions of scalars, pointers, bit fields, arrays, and structs in them. */
+const { type: randomType } = fc.letrec<{ type: TypeDecl; member: TypeDecl }>((tie) => ({
+  type: fc.tuple(fc.boolean(), fc.array(tie("member"), { minLength: 1, maxLength: 5 })).map(([isUnion, members]) => {
+    const fields = Object.fromEntries(members.map((member, i) => [`m${i}`, member]));
+    return (isUnion ? kernelUnion : kernelStruct)(`t${declared++}`, fields);
+  }),
+  member: fc.oneof(
+    { maxDepth: 3, depthSize: "medium" },
+    fc.constantFrom<TypeDecl>(...scalars, ptr()),
+    fc.tuple(fc.constantFrom(...scalars), fc.nat(63)).map(([base, width]) => bits(base, (width % base.bits) + 1)),
+    fc.tuple(fc.constantFrom(...scalars), fc.integer({ min: 1, max: 4 })).map(([type, length]) => array(type, length)),
+    fc.tuple(tie("type"), fc.integer({ min: 1, max: 3 })).map(([type, length]) => array(type, length)),
+    tie("type"),
+  ),
+}));
+
+/** Asks all that can be asked of every part of an object; gives how many parts there are. */
+function askAll(p: Program<"xdp">, add: (value: Int) => void, type: TypeDecl, place: unknown): number {
+  const ref = place as KernelRef;
+  if (type.kind === "kernel") {
+    const members = (type as unknown as { memberNames(): string[]; member(name: string): { type: TypeDecl } }) ?? [];
+    return members.memberNames().reduce((sum, name) => {
+      const part = (place as Record<string, KernelRef>)[name]!;
+      const own = members.member(name).type;
+      add(p.fieldOffset(part));
+      add(p.fieldSize(part));
+      if (own.kind !== "ptr") add(p.addressOf(part));
+      add(p.select(p.fieldExists(part), p.let(u64, 1), 0));
+      if (own.kind === "int" || own.kind === "bits") {
+        add(p.select(p.fieldSigned(part), p.let(u64, 1), 0));
+        add(p.fieldLeftShift(part));
+        add(p.fieldRightShift(part));
+      }
+      return sum + askAll(p, add, own, part) + 1;
+    }, 0);
+  }
+  if (type.kind !== "array") return 0;
+  const { element, length } = type as KernelArrayType;
+  const last = (ref as KernelElements<unknown, unknown>).at(length - 1) as KernelRef;
+  add(p.fieldOffset(last));
+  add(p.fieldSize(last));
+  return askAll(p, add, element, last) + 1;
+}
+
+const typeName = (type: TypeDecl): string => (type as TypeDecl & { readonly name: string }).name;
+
+t.test("types of any shape are relocated to themselves", (t) => {
+  let parts = 0;
+  const check = fc.property(randomType, (type) => {
+    const program = xdp("asks", (p) => {
+      const hash = p.let(u64, 0);
+      const object = p.kernelObject(type, p.ktimeGetNs());
+      parts += askAll(p, (value) => hash.set(hash.add(value)), type, object);
+      hash.set(hash.add(p.typeSize(type)));
+      return hash;
+    });
+    const spec = object({ name: "asks", license: "GPL", programs: [program] }).build();
+    const [own] = spec.functions;
+    const btf = spec.btf!;
+    t.equal(sizeOf(btf, findType(btf, "struct", typeName(type)) ?? findType(btf, "union", typeName(type))!), type.size);
+    // CO-RE compares what stands in an instruction with what it finds for the object's own types.
+    const { programs } = resolveObject(readObject(writeObject(spec), { name: "asks" }), { coreTypes: () => btf });
+    t.ok(Buffer.compare(programs[0]!.load.insns, encodeInsns(own!.insns)) === 0, type.cName);
+  });
+  t.doesNotThrow(() => fc.assert(check, { numRuns: 60 }));
+  t.ok(parts > 200, `${parts} parts`);
   t.end();
 });
