@@ -15,16 +15,17 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   model: ["util", "kernel", "asm", "btf"],
   elf: ["util", "kernel", "asm", "btf", "model"],
   verifier: ["util", "kernel", "asm", "btf", "model"],
+  vm: ["util", "kernel", "asm", "btf", "model"],
   dsl: ["util", "kernel", "asm", "btf", "model"],
   object: ["util", "kernel", "asm", "btf", "model", "elf"],
   syscall: ["util", "kernel", "asm"],
   link: ["util", "kernel", "asm", "syscall"],
   load: ["util", "kernel", "asm", "btf", "model", "elf", "object", "verifier", "syscall", "link"],
-  cli: ["util", "kernel", "asm", "btf", "model", "elf", "verifier", "dsl", "object", "syscall", "link", "load"],
+  cli: ["util", "kernel", "asm", "btf", "model", "elf", "verifier", "vm", "dsl", "object", "syscall", "link", "load"],
 };
 
 /** Rooms that run unchanged in a browser. */
-const browserRooms = new Set(["util", "kernel", "asm", "btf", "model", "elf", "verifier", "dsl", "object"]);
+const browserRooms = new Set(["util", "kernel", "asm", "btf", "model", "elf", "verifier", "vm", "dsl", "object"]);
 
 interface Module {
   /** Path below src, with `/`. */

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+
+import type { ProgramLoad } from "../model/load.js";
+import { InputError } from "../util/errors.js";
+import { type Code, decodeProgram } from "./code.js";
+import type { Environment } from "./environment.js";
+import { helperTable } from "./helpers/index.js";
+import { Interpreter } from "./interpreter.js";
+import { type Effects, type Engine, type Fake, Machine } from "./machine.js";
+import type { VmMap } from "./maps/map.js";
+import { FRAME_SIZE, MAX_FRAMES, STACKS_AT } from "./memory.js";
+
+/** How a program is run. */
+export interface VmOptions {
+  /** What programs ask the kernel about the world. */
+  readonly environment?: Partial<Environment>;
+  /** Helpers of one's own, in place of the machine's or in addition, by name with or without `bpf_`. */
+  readonly helpers?: Readonly<Record<string, Fake>>;
+  /** Kernel functions by BTF id: the machine has none. */
+  readonly kfuncs?: Readonly<Record<number, Fake>>;
+  /** Maps that exist already, by name: of another machine's program, say. They must be of this machine. */
+  readonly budget?: number;
+  /** Moves all addresses: a program whose results differ with it lets addresses out. */
+  readonly spread?: number;
+  /** What the stack holds before a run; default 0. */
+  readonly stackByte?: number;
+}
+
+/** Instructions that one run may execute when nothing else is said. */
+const DEFAULT_BUDGET = 1_000_000_000;
+
+/** A program on a machine of its own, with its maps. */
+export class Vm {
+  readonly program: ProgramLoad;
+  readonly machine: Machine;
+  readonly spread: number;
+  readonly #code: Code;
+  readonly #engine: Engine;
+  readonly #stackByte: number;
+
+  constructor(program: ProgramLoad, options: VmOptions = {}) {
+    this.program = program;
+    this.spread = options.spread ?? 0;
+    this.#stackByte = options.stackByte ?? 0;
+    this.machine = new Machine({
+      environment: options.environment,
+      helpers: helperTable(options.helpers),
+      kfuncs: options.kfuncs,
+      budget: options.budget ?? DEFAULT_BUDGET,
+      spread: options.spread,
+    });
+    this.#code = decodeProgram(program);
+    this.machine.maps(program);
+    this.#engine = new Interpreter(this.machine, this.#code);
+  }
+
+  /** The program's maps, in its table's order. */
+  get maps(): readonly VmMap[] {
+    return this.machine.maps(this.program);
+  }
+
+  /**
+   * A map by name.
+   * @throws InputError when the program has none of that name.
+   */
+  map(name: string): VmMap {
+    const map = this.maps.find((it) => it.name === name);
+    if (map === undefined) {
+      const names = this.maps.map((it) => it.name).join(", ");
+      throw new InputError(`the program has no map ${name}${names === "" ? "" : `, only ${names}`}`);
+    }
+    return map;
+  }
+
+  /** What the program printed, and what it would have had done with packets. */
+  get effects(): Effects {
+    return this.machine.effects;
+  }
+
+  /** Instructions that the last run executed. */
+  get executed(): number {
+    return this.machine.executed;
+  }
+
+  /** Runs the program once with a region as its context; the lower half of R0, unsigned. */
+  run(contextRegion: number): number {
+    const { memory } = this.machine;
+    memory.bytes.fill(this.#stackByte, STACKS_AT, STACKS_AT + MAX_FRAMES * FRAME_SIZE);
+    this.#engine.run(this.#code, memory.regionLow(contextRegion), memory.regionHigh(contextRegion));
+    return memory.args[0]! >>> 0;
+  }
+}
