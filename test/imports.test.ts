@@ -79,7 +79,10 @@ t.test("every room imports only rooms to its left", (t) => {
 t.test("browser rooms import nothing of Node", (t) => {
   for (const module of modules.values()) {
     if (!browserRooms.has(roomOf(module.path))) continue;
-    t.same(module.external, [], `${module.path} has no external imports`);
+    // The grammar of text assembly runs in a browser too.
+    const allowed = module.path.startsWith("asm/text/") ? ["typescript-parsec"] : [];
+    const foreign = module.external.filter((name) => !allowed.includes(name));
+    t.same(foreign, [], `${module.path} has no external imports`);
     t.notMatch(
       module.text,
       /\b(?:Buffer\.|process\.(?:env|argv|platform|exit)|require\()/,

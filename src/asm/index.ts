@@ -7,3 +7,4 @@ export * from "./isa.js";
 export * from "./labels.js";
 export * from "./opcode.js";
 export * from "./ops.js";
+export { type AsmOptions, assembleCode } from "./text/assemble-code.js";

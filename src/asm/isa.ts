@@ -49,6 +49,8 @@ export type HighUse = "zero" | "operand" | "bytes" | "fd";
 export interface InsnForm {
   /** Unique, made of RFC 9669's names: operation, width in bits or size letter, source of the operand. */
   readonly name: string;
+  /** How texts about RFC 9669 and ubpf call it; forms that their operands tell apart share one. */
+  readonly mnemonic: string;
   readonly kind: InsnKind;
   readonly opcode: number;
   /** Lowest LLVM `-mcpu` that emits it; the kernel takes all of them. */
@@ -79,6 +81,11 @@ export const INSN_FORMS: readonly InsnForm[] = [
   ...jumpForms(),
 ];
 
+/** Operations on the lower halves carry their width in the name. */
+function suffix(width: number): string {
+  return width === 64 ? "" : String(width);
+}
+
 function aluForms(width: 32 | 64): InsnForm[] {
   const klass = width === 64 ? op.BPF_ALU64 : op.BPF_ALU;
   const cpu = width === 64 ? 1 : 3;
@@ -86,7 +93,8 @@ function aluForms(width: 32 | 64): InsnForm[] {
     const dst = name === "mov" ? "write" : "update";
     const isShift = name === "lsh" || name === "rsh" || name === "arsh";
     const imm = isShift ? "shift" : name === "div" || name === "mod" ? "divisor" : "operand";
-    const shared = { kind: "alu", cpu, width, dst, off: "zero" } as const;
+    const mnemonic = name + suffix(width);
+    const shared = { mnemonic, kind: "alu", cpu, width, dst, off: "zero" } as const;
     return [
       { name: `${name}${width}_imm`, opcode: klass | bits | op.BPF_K, ...shared, src: "zero", imm },
       { name: `${name}${width}_reg`, opcode: klass | bits | op.BPF_X, ...shared, src: "read", imm: "zero" },
@@ -97,13 +105,13 @@ function aluForms(width: 32 | 64): InsnForm[] {
 function signedAluForms(width: 32 | 64): InsnForm[] {
   const klass = width === 64 ? op.BPF_ALU64 : op.BPF_ALU;
   const shared = { kind: "alu", cpu: 4, width, dst: "update", off: op.BPF_SIGNED_OFF } as const;
-  return Object.entries(SIGNED_ALU_OPS).flatMap(
-    ([name, { op: bits }]) =>
-      [
-        { name: `${name}${width}_imm`, opcode: klass | bits | op.BPF_K, ...shared, src: "zero", imm: "divisor" },
-        { name: `${name}${width}_reg`, opcode: klass | bits | op.BPF_X, ...shared, src: "read", imm: "zero" },
-      ] as const,
-  );
+  return Object.entries(SIGNED_ALU_OPS).flatMap(([name, { op: bits }]) => {
+    const one = { mnemonic: name + suffix(width), ...shared };
+    return [
+      { name: `${name}${width}_imm`, opcode: klass | bits | op.BPF_K, ...one, src: "zero", imm: "divisor" },
+      { name: `${name}${width}_reg`, opcode: klass | bits | op.BPF_X, ...one, src: "read", imm: "zero" },
+    ] as const;
+  });
 }
 
 /** Negation, byte order and sign extension. */
@@ -111,21 +119,25 @@ function unaryForms(width: 32 | 64): InsnForm[] {
   const klass = width === 64 ? op.BPF_ALU64 : op.BPF_ALU;
   const one = { width, dst: "update", src: "zero", off: "zero" } as const;
   const mov = { kind: "movsx", cpu: 4, width, dst: "write", src: "read", imm: "zero" } as const;
-  const forms: InsnForm[] = [
-    { name: `neg${width}`, kind: "neg", opcode: klass | op.BPF_NEG, cpu: width === 64 ? 1 : 3, ...one, imm: "zero" },
-  ];
+  const neg = { name: `neg${width}`, mnemonic: `neg${suffix(width)}`, kind: "neg" } as const;
+  const forms: InsnForm[] = [{ ...neg, opcode: klass | op.BPF_NEG, cpu: width === 64 ? 1 : 3, ...one, imm: "zero" }];
   for (const bits of [16, 32, 64] as const) {
-    const end = { ...one, kind: "end", width: bits, imm: bits } as const;
+    const add = (name: string, order: number, cpu: InsnForm["cpu"]) => {
+      const opcode = klass | op.BPF_END | order;
+      forms.push({ ...one, name, mnemonic: name, kind: "end", opcode, cpu, width: bits, imm: bits });
+    };
     if (width === 64) {
-      forms.push({ name: `bswap${bits}`, opcode: klass | op.BPF_END | op.BPF_TO_LE, cpu: 4, ...end });
+      add(`bswap${bits}`, op.BPF_TO_LE, 4);
     } else {
-      forms.push({ name: `le${bits}`, opcode: klass | op.BPF_END | op.BPF_TO_LE, cpu: 1, ...end });
-      forms.push({ name: `be${bits}`, opcode: klass | op.BPF_END | op.BPF_TO_BE, cpu: 1, ...end });
+      add(`le${bits}`, op.BPF_TO_LE, 1);
+      add(`be${bits}`, op.BPF_TO_BE, 1);
     }
   }
   for (const bits of [8, 16, 32] as const) {
     if (bits < width) {
-      forms.push({ name: `movsx${width}_${bits}`, opcode: klass | op.BPF_MOV | op.BPF_X, ...mov, off: bits });
+      const mnemonic = `movsx${bits}${width}`;
+      const opcode = klass | op.BPF_MOV | op.BPF_X;
+      forms.push({ name: `movsx${width}_${bits}`, mnemonic, opcode, ...mov, off: bits });
     }
   }
   return forms;
@@ -143,8 +155,8 @@ function castForms(): InsnForm[] {
     off: op.BPF_ADDR_SPACE_CAST,
   } as const;
   return [
-    { name: "cast_kern", ...shared, imm: 1 },
-    { name: "cast_user", ...shared, imm: 1 << 16 },
+    { name: "cast_kern", mnemonic: "cast_kern", ...shared, imm: 1 },
+    { name: "cast_user", mnemonic: "cast_user", ...shared, imm: 1 << 16 },
   ];
 }
 
@@ -156,20 +168,27 @@ function loadStoreForms(): InsnForm[] {
   const ind: Fields = { dst: "zero", src: "read", off: "zero", imm: "operand" };
   return Object.entries(SIZES).flatMap(([name, { size, bytes }]) => {
     const width = (bytes * 8) as InsnForm["width"];
-    const forms: InsnForm[] = [
-      { name: `ldx_${name}`, kind: "ldx", opcode: op.BPF_LDX | op.BPF_MEM | size, cpu: 1, width, ...load },
-      { name: `stx_${name}`, kind: "stx", opcode: op.BPF_STX | op.BPF_MEM | size, cpu: 1, width, ...store },
+    const form = (what: string, kind: InsnKind, opcode: number, cpu: InsnForm["cpu"], fields: Fields): InsnForm => ({
+      name: `${what}_${name}`,
+      mnemonic: what + name,
+      kind,
+      opcode: opcode | size,
+      cpu,
+      width,
+      ...fields,
+    });
+    const forms = [
+      form("ldx", "ldx", op.BPF_LDX | op.BPF_MEM, 1, load),
+      form("stx", "stx", op.BPF_STX | op.BPF_MEM, 1, store),
       // LLVM emits immediate stores from v4 on; they are as old as BPF.
-      { name: `st_${name}`, kind: "st", opcode: op.BPF_ST | op.BPF_MEM | size, cpu: 4, width, ...storeImm },
+      form("st", "st", op.BPF_ST | op.BPF_MEM, 4, storeImm),
     ];
-    if (name !== "dw") {
-      forms.push(
-        { name: `ldxs_${name}`, kind: "ldxs", opcode: op.BPF_LDX | op.BPF_MEMSX | size, cpu: 4, width, ...load },
-        { name: `ldabs_${name}`, kind: "ld_abs", opcode: op.BPF_LD | op.BPF_ABS | size, cpu: 1, width, ...abs },
-        { name: `ldind_${name}`, kind: "ld_ind", opcode: op.BPF_LD | op.BPF_IND | size, cpu: 1, width, ...ind },
-      );
-    }
-    return forms;
+    if (name === "dw") return forms;
+    return forms.concat(
+      form("ldxs", "ldxs", op.BPF_LDX | op.BPF_MEMSX, 4, load),
+      form("ldabs", "ld_abs", op.BPF_LD | op.BPF_ABS, 1, abs),
+      form("ldind", "ld_ind", op.BPF_LD | op.BPF_IND, 1, ind),
+    );
   });
 }
 
@@ -182,6 +201,7 @@ function atomicForms(): InsnForm[] {
       .map(
         ([letter, { size, bytes }]): InsnForm => ({
           name: `atomic_${name}_${letter}`,
+          mnemonic: `lock ${name.replace("fetch_", "fetch ")}${suffix(bytes * 8)}`,
           kind: "atomic",
           opcode: op.BPF_STX | op.BPF_ATOMIC | size,
           cpu: isOrdered ? 4 : name === "add" ? 1 : 3,
@@ -205,19 +225,22 @@ function immediateLoadForms(): InsnForm[] {
     ["ld_map_idx", op.BPF_PSEUDO_MAP_IDX, "index", "zero"],
     ["ld_map_idx_value", op.BPF_PSEUDO_MAP_IDX_VALUE, "index", "bytes"],
   ];
-  const shared = { kind: "ld_imm64", opcode: op.BPF_LD_IMM64, cpu: 1, width: 64, dst: "write", off: "zero" } as const;
+  const same = { mnemonic: "lddw", kind: "ld_imm64", opcode: op.BPF_LD_IMM64, cpu: 1 } as const;
+  const shared = { ...same, width: 64, dst: "write", off: "zero" } as const;
   return kinds.map(([name, src, imm, high]) => ({ name, ...shared, src, imm, high }));
 }
 
 function jumpForms(): InsnForm[] {
   const none: Fields = { dst: "zero", src: "zero", off: "zero", imm: "zero" };
   const call = { ...none, kind: "call", opcode: op.BPF_JMP | op.BPF_CALL, width: 64 } as const;
+  const ja = { ...none, kind: "ja", width: 64 } as const;
   return [
-    { ...none, name: "ja", kind: "ja", opcode: op.BPF_JMP | op.BPF_JA, cpu: 1, width: 64, off: "slots" },
-    { ...none, name: "ja_long", kind: "ja", opcode: op.BPF_JMP32 | op.BPF_JA, cpu: 4, width: 64, imm: "slots" },
+    { ...ja, name: "ja", mnemonic: "ja", opcode: op.BPF_JMP | op.BPF_JA, cpu: 1, off: "slots" },
+    { ...ja, name: "ja_long", mnemonic: "ja32", opcode: op.BPF_JMP32 | op.BPF_JA, cpu: 4, imm: "slots" },
     {
       ...none,
       name: "may_goto",
+      mnemonic: "may_goto",
       kind: "may_goto",
       opcode: op.BPF_JMP | op.BPF_JCOND,
       cpu: 4,
@@ -227,10 +250,18 @@ function jumpForms(): InsnForm[] {
     },
     ...condJumpForms(64),
     ...condJumpForms(32),
-    { ...call, name: "call_helper", cpu: 1, src: op.BPF_HELPER_CALL, imm: "helper" },
-    { ...call, name: "call_subprog", cpu: 1, src: op.BPF_PSEUDO_CALL, imm: "slots" },
-    { ...call, name: "call_kfunc", cpu: 1, src: op.BPF_PSEUDO_KFUNC_CALL, off: "index", imm: "btf_id" },
-    { ...none, name: "exit", kind: "exit", opcode: op.BPF_JMP | op.BPF_EXIT, cpu: 1, width: 64 },
+    { ...call, name: "call_helper", mnemonic: "call helper", cpu: 1, src: op.BPF_HELPER_CALL, imm: "helper" },
+    { ...call, name: "call_subprog", mnemonic: "call local", cpu: 1, src: op.BPF_PSEUDO_CALL, imm: "slots" },
+    {
+      ...call,
+      name: "call_kfunc",
+      mnemonic: "call runtime",
+      cpu: 1,
+      src: op.BPF_PSEUDO_KFUNC_CALL,
+      off: "index",
+      imm: "btf_id",
+    },
+    { ...none, name: "exit", mnemonic: "exit", kind: "exit", opcode: op.BPF_JMP | op.BPF_EXIT, cpu: 1, width: 64 },
   ];
 }
 
@@ -238,7 +269,15 @@ function condJumpForms(width: 32 | 64): InsnForm[] {
   const klass = width === 64 ? op.BPF_JMP : op.BPF_JMP32;
   return Object.entries(JMP_OPS).flatMap(([name, { op: bits }]) => {
     const isLess = /^js?l[te]$/.test(name);
-    const shared = { kind: "jmp", cpu: width === 32 ? 3 : isLess ? 2 : 1, width, dst: "read", off: "slots" } as const;
+    const mnemonic = name + suffix(width);
+    const shared = {
+      mnemonic,
+      kind: "jmp",
+      cpu: width === 32 ? 3 : isLess ? 2 : 1,
+      width,
+      dst: "read",
+      off: "slots",
+    } as const;
     return [
       { name: `${name}${width}_imm`, opcode: klass | bits | op.BPF_K, ...shared, src: "zero", imm: "operand" },
       { name: `${name}${width}_reg`, opcode: klass | bits | op.BPF_X, ...shared, src: "read", imm: "zero" },

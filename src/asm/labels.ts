@@ -62,7 +62,7 @@ export interface LayoutOptions {
 type Item<R, M> =
   | { readonly kind: "insns"; readonly insns: readonly Insn[] }
   | { readonly kind: "label"; readonly label: Label }
-  | { readonly kind: "branch"; readonly insns: readonly Insn[]; readonly to: Label }
+  | { readonly kind: "branch"; readonly insns: readonly Insn[]; readonly to: Label; readonly reach: Reach }
   | { readonly kind: "ref"; readonly insns: readonly Insn[]; readonly value: R }
   | { readonly kind: "mark"; readonly value: M };
 
@@ -74,6 +74,14 @@ type Reach = "off16" | "imm32";
 /** Collects code; see the head of this file. */
 export class Code<R = never, M = never> {
   readonly #items: Item<R, M>[] = [];
+  /** Instructions of the last item, where more can be added. */
+  #open: Insn[] | undefined;
+
+  #add(item: Item<R, M>): this {
+    this.#open = undefined;
+    this.#items.push(item);
+    return this;
+  }
 
   /** A fresh label, bound nowhere yet. */
   newLabel(name = "label"): Label {
@@ -82,7 +90,14 @@ export class Code<R = never, M = never> {
 
   /** Appends instructions; pairs from `ldImm64()` and its kin are flattened. */
   emit(...insns: readonly (Insn | readonly Insn[])[]): this {
-    this.#items.push({ kind: "insns", insns: insns.flat() });
+    if (this.#open === undefined) {
+      this.#open = [];
+      this.#items.push({ kind: "insns", insns: this.#open });
+    }
+    for (const one of insns) {
+      if ("opcode" in one) this.#open.push(one);
+      else push(this.#open, one);
+    }
     return this;
   }
 
@@ -91,8 +106,7 @@ export class Code<R = never, M = never> {
    * @throws InputError at layout when a label is bound twice or is branched to but never bound.
    */
   bind(label: Label): this {
-    this.#items.push({ kind: "label", label });
-    return this;
+    return this.#add({ kind: "label", label });
   }
 
   /**
@@ -105,26 +119,24 @@ export class Code<R = never, M = never> {
    */
   branch(insn: Insn | readonly Insn[], to: Label): this {
     const insns: readonly Insn[] = "opcode" in insn ? [insn] : insn;
-    reachOf(insns);
-    this.#items.push({ kind: "branch", insns, to });
-    return this;
+    return this.#add({ kind: "branch", insns, to, reach: reachOf(insns) });
   }
 
   /** Appends instructions whose first slot refers to something that is resolved later. */
   ref(insn: Insn | readonly Insn[], value: R): this {
-    this.#items.push({ kind: "ref", insns: "opcode" in insn ? [insn] : insn, value });
-    return this;
+    return this.#add({ kind: "ref", insns: "opcode" in insn ? [insn] : insn, value });
   }
 
   /** Ties what follows to something of the front end's, up to the next mark. */
   mark(value: M): this {
-    this.#items.push({ kind: "mark", value });
-    return this;
+    return this.#add({ kind: "mark", value });
   }
 
   /** Appends everything that another piece of code holds. */
   append(other: Code<R, M>): this {
-    for (const item of [...other.#items]) this.#items.push(item);
+    // What is shared by two pieces must not grow.
+    other.#open = undefined;
+    for (const item of [...other.#items]) this.#add(item);
     return this;
   }
 
@@ -156,8 +168,13 @@ function reachOf(insns: readonly Insn[]): Reach {
 function conditionOf(insn: Insn): (typeof JMP_OPS)[keyof typeof JMP_OPS] | undefined {
   const klass = op.bpfClass(insn.opcode);
   if (klass !== op.BPF_JMP && klass !== op.BPF_JMP32) return undefined;
-  return Object.values(JMP_OPS).find((row) => row.op === op.bpfOp(insn.opcode));
+  return CONDITIONS.get(op.bpfOp(insn.opcode));
 }
+
+/** Rows of the conditional jumps by their operation bits. */
+const CONDITIONS: ReadonlyMap<number, (typeof JMP_OPS)[keyof typeof JMP_OPS]> = new Map(
+  Object.values(JMP_OPS).map((row) => [row.op, row]),
+);
 
 /** The same jump under the opposite condition, undefined where none exists. */
 function invert(insn: Insn): Insn | undefined {
@@ -240,7 +257,7 @@ class Layout<R, M> {
   #grow(): boolean {
     let grown = false;
     this.#items.forEach((item, i) => {
-      if (item.kind !== "branch" || this.#long.has(i) || reachOf(item.insns) !== "off16") return;
+      if (item.kind !== "branch" || item.reach !== "off16" || this.#long.has(i)) return;
       const distance = this.#distance(i, item);
       if (distance >= -0x8000 && distance <= 0x7fff) return;
       if (!this.#longJumps) {
@@ -286,10 +303,10 @@ class Layout<R, M> {
   #resolve(index: number, item: BranchItem<R, M>): readonly Insn[] {
     const [insn, ...rest] = item.insns as [Insn, ...Insn[]];
     const distance = this.#distance(index, item);
-    if (reachOf(item.insns) === "imm32") return [{ ...insn, imm: distance }, ...rest];
+    if (item.reach === "imm32") return [{ ...insn, imm: distance }, ...rest];
     if (!this.#long.has(index)) return [{ ...insn, off: distance }];
-    const inverse = invert(insn);
     if (insn.opcode === (op.BPF_JMP | op.BPF_JA)) return [jaLong(distance)];
+    const inverse = invert(insn);
     if (inverse !== undefined) return [{ ...inverse, off: 1 }, jaLong(distance - 1)];
     return [{ ...insn, off: 1 }, ja(1), jaLong(distance - 2)];
   }

@@ -67,6 +67,16 @@ export const SIZES = {
   dw: { size: op.BPF_DW, bytes: 8, type: "u64", signedType: null },
 } as const;
 
+/** 64-bit loads that the kernel completes: their name in text, `src`, and bpftool's name for the same. */
+export const PSEUDO_LOADS = {
+  map_fd: { src: op.BPF_PSEUDO_MAP_FD, other: "map" },
+  map_value: { src: op.BPF_PSEUDO_MAP_VALUE, other: null },
+  btf_id: { src: op.BPF_PSEUDO_BTF_ID, other: null },
+  func: { src: op.BPF_PSEUDO_FUNC, other: "subprog" },
+  map_idx: { src: op.BPF_PSEUDO_MAP_IDX, other: null },
+  map_idx_value: { src: op.BPF_PSEUDO_MAP_IDX_VALUE, other: null },
+} as const;
+
 export type AluOp = keyof typeof ALU_OPS;
 export type SignedAluOp = keyof typeof SIGNED_ALU_OPS;
 export type JmpOp = keyof typeof JMP_OPS;
