@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+import { isDeepStrictEqual } from "node:util";
 import { decodeInsns, INSN_SIZE } from "../../src/asm/insn.js";
 import { BPF_LD_IMM64, BPF_PSEUDO_BTF_ID } from "../../src/asm/opcode.js";
+import { readBtf, readBtfBlob } from "../../src/btf/read.js";
 import type { InfoRecords, MapLoad, ProgramLoad } from "../../src/model/load.js";
 import { toHex } from "../../src/util/encodings.js";
 
@@ -35,7 +37,7 @@ export function compareLoads(ours: ProgramLoad, theirs: ProgramLoad): Difference
     compareFdArrays(ours, theirs) ??
     compareBtf(ours.btf, theirs.btf) ??
     compareInfo("func_info", ours.funcInfo, theirs.funcInfo) ??
-    compareInfo("line_info", ours.lineInfo, theirs.lineInfo)
+    compareLines(ours, theirs)
   );
 }
 
@@ -122,9 +124,29 @@ function compareFdArrays(ours: ProgramLoad, theirs: ProgramLoad): Difference | u
 function compareBtf(ours: Uint8Array | null, theirs: Uint8Array | null): Difference | undefined {
   if (same(ours, theirs)) return undefined;
   if (ours === null || theirs === null) return { what: "btf: presence", detail: `${ours?.length} / ${theirs?.length}` };
+  // gcc writes the same text several times: then the same types have other offsets into the strings.
+  if (ours.length === theirs.length && isDeepStrictEqual(readBtf(ours), readBtf(theirs))) return undefined;
   if (ours.length !== theirs.length) return { what: "btf: size", detail: `${ours.length} / ${theirs.length}` };
   const at = ours.findIndex((byte, i) => byte !== theirs[i]);
   return { what: "btf: bytes", detail: `at ${at}: ${ours[at]} / ${theirs[at]}` };
+}
+
+function compareLines(ours: ProgramLoad, theirs: ProgramLoad): Difference | undefined {
+  if (same(ours.lineInfo?.bytes ?? null, theirs.lineInfo?.bytes ?? null)) return undefined;
+  return compareInfo("line_info", withTexts(ours), withTexts(theirs));
+}
+
+/** Line records with the first offset of each text, for the reason above. */
+function withTexts({ btf, lineInfo }: ProgramLoad): InfoRecords | null {
+  if (btf === null || lineInfo === null) return lineInfo;
+  const { strings } = readBtfBlob(btf);
+  const bytes = Buffer.from(lineInfo.bytes);
+  const whole = Buffer.from(strings).toString("latin1");
+  const first = (at: number) => whole.indexOf(`\0${whole.slice(at, whole.indexOf("\0", at))}\0`) + 1;
+  for (let at = 0; at < bytes.length; at += lineInfo.recSize) {
+    for (const field of [at + 4, at + 8]) bytes.writeUInt32LE(first(bytes.readUInt32LE(field)), field);
+  }
+  return { ...lineInfo, bytes };
 }
 
 function compareInfo(what: string, ours: InfoRecords | null, theirs: InfoRecords | null): Difference | undefined {
