@@ -101,7 +101,9 @@ class TypeSource {
     switch (type.kind) {
       case "int":
         if (type.encoding === "bool" && type.size === 1) return bool;
-        return (isSignedInt(type) ? SIGNED : UNSIGNED)[type.size] ?? opaque(type.name, type.size);
+        return (
+          (isSignedInt(type) ? SIGNED : UNSIGNED)[type.size] ?? opaque(type.name, type.size, (btf) => btf.add(type))
+        );
       case "enum":
       case "enum64":
         return enumOf(type);
@@ -123,13 +125,13 @@ class TypeSource {
       case "typeTag":
         return this.typeOf(type.type);
       case "float":
-        return opaque(type.name, type.size);
+        return opaque(type.name, type.size, (btf) => btf.add(type));
       case "fwd":
         return opaque(`${type.isUnion ? "union" : "struct"} ${type.name}`, 0, (btf) =>
           btf.fwd(type.name, type.isUnion),
         );
       default:
-        return opaque("void", 0);
+        return opaque("void", 0, () => 0);
     }
   }
 
@@ -169,18 +171,15 @@ class TypeSource {
 }
 
 /** Something that a program can have the address of only. */
-function opaque(cName: string, size: number, toBtf: TypeDecl["toBtf"] = (btf) => bytesType(btf, size)): TypeDecl {
+function opaque(cName: string, size: number, toBtf: TypeDecl["toBtf"]): TypeDecl {
   return { kind: "opaque", cName, size, align: 1, toBtf };
-}
-
-function bytesType(btf: BtfBuilder, size: number): number {
-  return size === 0 ? 0 : btf.array(u8.toBtf(btf), size);
 }
 
 function enumOf(type: Extract<BtfType, { kind: "enum" | "enum64" }>): KernelEnum {
   return {
     kind: "enum",
     name: type.name,
+    signed: type.signed,
     values: Object.fromEntries(type.values.map(({ name, value }) => [name, value])),
     cName: `enum ${type.name}`,
     size: type.size,
@@ -288,8 +287,9 @@ class BtfStruct implements Aggregate {
 function bitField(type: TypeDecl, width: number): TypeDecl {
   const { kind, size, align, cName } = type;
   // An enum's bits are an integer.
-  const base = kind === "int" ? (type as IntType) : UNSIGNED[size];
-  if (base === undefined) return opaque(cName, size);
+  const isSigned = kind === "enum" && (type as KernelEnum).signed;
+  const base = kind === "int" ? (type as IntType) : (isSigned ? SIGNED : UNSIGNED)[size];
+  if (base === undefined) return type;
   const bits: BitsType = { kind: "bits", base, width, cName, size, align, toBtf: (btf) => type.toBtf(btf) };
   return bits;
 }

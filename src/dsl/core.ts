@@ -229,10 +229,7 @@ export abstract class KernelAccess implements Scope {
     const code = this[CODE];
     code.mark();
     const path = namedMember(code, field);
-    const plain = withoutTypedefs(path.type);
-    const int =
-      plain.kind === "bits" ? (plain as BitsType).base : plain.kind === "int" ? (plain as IntType) : undefined;
-    return isTrue(code, this.#ask(CoreReloKind.FIELD_SIGNED, path, int?.signed === true ? 1 : 0));
+    return isTrue(code, this.#ask(CoreReloKind.FIELD_SIGNED, path, isSigned(path.type) ? 1 : 0));
   }
 
   /** How far a 64-bit word that holds the member's load is shifted left, so that nothing is above the member. */
@@ -308,6 +305,12 @@ export abstract class KernelAccess implements Scope {
     }
     return { reg: code.core({ relo, root: type, steps: [name] }, value, wide) };
   }
+}
+
+function isSigned(type: TypeDecl): boolean {
+  const plain = withoutTypedefs(type);
+  if (plain.kind === "bits") return (plain as BitsType).base.signed;
+  return plain.kind === "int" || plain.kind === "enum" ? (plain as IntType | KernelEnum).signed : false;
 }
 
 /** Bits below a member in the load that holds it, and those that it has. */

@@ -309,6 +309,8 @@ export type Enumerators = Readonly<Record<string, number | bigint>>;
 export interface KernelEnum<V extends Enumerators = Enumerators> extends TypeDecl {
   readonly kind: "enum";
   readonly name: string;
+  /** Whether it has negative values. */
+  readonly signed: boolean;
   readonly values: V;
 }
 
@@ -334,6 +336,7 @@ export function kernelEnum<const V extends Enumerators>(name: string, values: V)
   return {
     kind: "enum",
     name,
+    signed,
     values,
     cName: `enum ${name}`,
     size,

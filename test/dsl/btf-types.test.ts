@@ -3,6 +3,7 @@ import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import t, { type Test } from "tap";
+import { encodeInsns } from "../../src/asm/insn.js";
 import { dumpTs, findType, openBtf } from "../../src/btf/index.js";
 import type { BtfType } from "../../src/btf/types.js";
 import {
@@ -11,12 +12,16 @@ import {
   btfTypes,
   char,
   type Int,
+  type KernelRef,
+  type KernelStruct,
+  type KernelTypedef,
   kernelStruct,
   object,
   type Program,
   ptr,
   s32,
   struct,
+  type TypeDecl,
   u8,
   u32,
   u64,
@@ -164,6 +169,61 @@ t.test("types by hand and by BTF go together", { skip: whyNoVmlinux }, (t) => {
     names.map((type) => ("name" in type ? type.name : "")),
     ["holder", "task_struct", "task_struct"],
   );
+  t.end();
+});
+
+interface Members extends TypeDecl {
+  memberNames(): readonly string[];
+  member(name: string): { readonly type: TypeDecl };
+}
+
+const membersOf = (type: TypeDecl): Members =>
+  (type.kind === "typedef" ? (type as KernelTypedef).target : type) as TypeDecl as Members;
+
+/** Asks all that can be asked of a type's members, and the places of some inside those. */
+function askMembers(p: Program<"xdp">, type: TypeDecl, add: (value: Int) => void): void {
+  const object = p.membersOf(type) as unknown as Record<string, KernelRef & Record<string, KernelRef>>;
+  for (const name of membersOf(type).memberNames().slice(0, 40)) {
+    const member = object[name]!;
+    add(p.fieldOffset(member));
+    add(p.fieldSize(member));
+    for (const flag of [p.fieldExists(member), p.fieldSigned(member)]) add(p.select(flag, p.let(u64, 1), 0));
+    const inner = membersOf(membersOf(type).member(name).type);
+    if (inner.kind === "int" || inner.kind === "bits") {
+      add(p.fieldLeftShift(member));
+      add(p.fieldRightShift(member));
+    } else if (inner.kind === "kernel") {
+      for (const part of inner.memberNames().slice(0, 5)) add(p.fieldOffset(member[part]!));
+    }
+  }
+  add(p.typeSize(type));
+}
+
+t.test("the kernel's structs are where they are", { skip: whyNoVmlinux }, (t) => {
+  const btf = openBtf(readFileSync(VMLINUX));
+  const all = btfTypes<Record<string, KernelStruct>>(btf);
+  const isAlone = (id: number): boolean => btf.idsByName(btf.nameById(id), btf.kindById(id)).length === 1;
+  const names = ["struct task_struct", "struct slab", "freelist_aba_t", "atomic_t", "struct perf_event"];
+  for (let id = 7; id < btf.length && names.length < 90; id += 331) {
+    const kind = btf.kindById(id);
+    if ((kind === "struct" || kind === "union") && btf.nameById(id) !== "" && isAlone(id)) {
+      names.push(`${kind} ${btf.nameById(id)}`);
+    }
+  }
+  let relocations = 0;
+  for (const name of names.filter((each) => !each.includes("___"))) {
+    const program = xdp("asks", (p) => {
+      const hash = p.let(u64, 0);
+      askMembers(p, all[name]!, (value) => hash.set(hash.add(value)));
+      return hash;
+    });
+    const spec = object({ name: "asks", license: "GPL", programs: [program] }).build();
+    const { insns, core } = spec.functions[0]!;
+    const { load } = resolveObject(spec, { coreTypes: () => btf }).programs[0]!;
+    if (Buffer.compare(load.insns, encodeInsns(insns)) !== 0) t.fail(`${name} is elsewhere`);
+    relocations += core.length;
+  }
+  t.ok(relocations > 1000, `${relocations} relocations of ${names.length} types`);
   t.end();
 });
 
