@@ -8,7 +8,8 @@
  * Random BTFs, most of them sound or nearly so, go before validateBtf() and before BPF_BTF_LOAD of the running kernel:
  * error number, log and log_true_size must be the same, and what the kernel takes readBtf() has to read. With --records,
  * the BTFs of load records come first, unchanged, and mutations of them after. --no-kernel asks no kernel: whatever reads
- * BTF must answer or throw InputError, within 200 ms and 256 MiB. The same seed gives the same cases; --case shows one.
+ * BTF, and one of what can be made of it (dumps, layouts, deduplication, split and lazy reading, writing), must answer or
+ * throw InputError, within 200 ms and 256 MiB. The same seed gives the same cases; --case shows one.
  * Needs root, except for --no-kernel.
  */
 import { spawn } from "node:child_process";
@@ -31,6 +32,7 @@ import {
   emptyTally,
   type FromBtfWorker,
 } from "../test/support/fuzz-btf/orders.js";
+import { runRawCase } from "../test/support/fuzz-btf/raw.js";
 import { btfsOfRecords } from "../test/support/fuzz-btf/records.js";
 
 /** MiB that a process may have at any time, its code included. */
@@ -90,11 +92,16 @@ function compareUnchanged(btfs: readonly Uint8Array[]): number {
 
 /** One case with what both sides say. */
 function show(seed: number, at: number, pool: readonly Uint8Array[]): void {
+  if (values["no-kernel"]) {
+    const slowest = { ms: 0, what: "" };
+    for (const { key, detail } of runRawCase(seed, at, slowest)) console.log(`${key}\n  ${detail}`);
+    console.log(`longest step ${Math.round(slowest.ms)} ms (${slowest.what})`);
+    return;
+  }
   const input = btfCase(seed, at, pool);
   console.log(Buffer.from(input.bytes).toString("base64"));
   const ours = ourAnswer(input, kernelVmlinux);
   console.log(`log level ${input.logLevel}, size ${input.logSize}; ours: ${ours.errno}\n${latin1(ours.log)}`);
-  if (values["no-kernel"]) return;
   const theirs = new BtfKernel().ask(input);
   console.log(`kernel: ${theirs.errno}\n${latin1(theirs.log)}\n${difference(theirs, ours) || "no difference"}`);
 }
@@ -162,11 +169,11 @@ class Campaign {
   }
 
   line(): string {
-    const { cases, accepted, faults, maxMs, rssMib } = this.tally;
+    const { cases, accepted, faults, maxMs, maxWhat, rssMib } = this.tally;
     const found = Object.values(faults).reduce((sum, { count }) => sum + count, 0);
     const speed = Math.round(cases / ((Date.now() - this.#start) / 1000));
     return values["no-kernel"]
-      ? `${cases} cases: ${found} faults, longest step ${Math.round(maxMs)} ms, at most ${rssMib} MiB, ${speed} cases/s`
+      ? `${cases} cases: ${found} faults, longest step ${Math.round(maxMs)} ms (${maxWhat}), at most ${rssMib} MiB, ${speed} cases/s`
       : `${cases} cases: ${accepted} accepted by the kernel, ${found} differences, ${speed} cases/s`;
   }
 }

@@ -16,11 +16,11 @@ export class NameBytes {
   readonly bytes: Uint8Array;
   /** Offset of the first of the own strings: where the base's end. */
   readonly start: number;
-  readonly base: NameBytes | undefined;
+  readonly #base: NameBytes | undefined;
 
   constructor(bytes: Uint8Array, base?: NameBytes) {
     this.bytes = bytes;
-    this.base = base;
+    this.#base = base;
     this.start = base?.end ?? 0;
   }
 
@@ -31,20 +31,34 @@ export class NameBytes {
 
   /** Whether the string at an offset is this one; an offset outside has none. */
   equals(offset: number, name: Uint8Array): boolean {
-    if (this.base !== undefined && offset < this.start) return this.base.equals(offset, name);
+    if (this.#base !== undefined && offset < this.start) return this.#base.equals(offset, name);
     const at = offset - this.start;
-    return this.#startsWith(at, name) && this.bytes[at + name.length] === 0;
+    return this.bytes[at + name.length] === 0 && this.#startsWith(at, name);
+  }
+
+  /** {@link equals} for many offsets: compares a long string once, however many types have it. */
+  matcher(name: Uint8Array): (offset: number) => boolean {
+    if (name.length <= HASHED_BYTES) return (offset) => this.equals(offset, name);
+    const known = new Map<number, boolean>();
+    return (offset) => {
+      let equal = known.get(offset);
+      if (equal === undefined) {
+        equal = this.equals(offset, name);
+        known.set(offset, equal);
+      }
+      return equal;
+    };
   }
 
   /** Hash of the string at an offset. */
   hash(offset: number): number {
-    if (this.base !== undefined && offset < this.start) return this.base.hash(offset);
+    if (this.#base !== undefined && offset < this.start) return this.#base.hash(offset);
     return hashBytes(this.bytes, offset - this.start);
   }
 
   /** A test of which strings, by offset, have these bytes somewhere. One pass over the section prepares it. */
   containing(part: Uint8Array): (offset: number) => boolean {
-    const inBase = this.base?.containing(part);
+    const inBase = this.#base?.containing(part);
     // Where the part stands, ascending, and where the string around it begins.
     const hits = findBytes(this.bytes, part);
     const begins = hits.map((at) => this.bytes.lastIndexOf(0, at) + 1);
@@ -121,8 +135,11 @@ export class NameIndex {
     if (this.#heads === undefined && this.#searches++ < SCANS) return this.#scan(name, wanted);
     this.#heads ??= this.#index();
     const found: number[] = [];
+    const matches = this.#names.matcher(name);
     let at = this.#heads[hashBytes(name, 0) & (this.#heads.length - 1)]!;
-    for (; at !== 0; at = this.#next![at - 1]!) if (this.#matches(at - 1, name, wanted)) found.push(at - 1);
+    for (; at !== 0; at = this.#next![at - 1]!) {
+      if (this.#isNamed(at - 1, wanted) && matches(this.#words[this.#offsets[at - 1]!]!)) found.push(at - 1);
+    }
     return found;
   }
 
@@ -140,19 +157,20 @@ export class NameIndex {
   #scan(name: Uint8Array, kind: number | undefined): number[] {
     const words = this.#words;
     const offsets = this.#offsets;
-    const { bytes, start, base } = this.#names;
+    const { bytes, start } = this.#names;
     const first = name[0]!;
     const length = name.length;
+    const matches = this.#names.matcher(name);
     const found: number[] = [];
     // Most programs come this way once, uncompiled at first: two bytes tell nearly all names apart.
     for (let i = 0; i < offsets.length; i++) {
       const offset = words[offsets[i]!]!;
       if (offset < start) {
-        if (base!.equals(offset, name) && this.#isNamed(i, kind)) found.push(i);
+        if (matches(offset) && this.#isNamed(i, kind)) found.push(i);
       } else {
         const at = offset - start;
         if (bytes[at] !== first || bytes[at + length] !== 0) continue;
-        if (this.#names.equals(offset, name) && this.#isNamed(i, kind)) found.push(i);
+        if (matches(offset) && this.#isNamed(i, kind)) found.push(i);
       }
     }
     return found;
@@ -164,10 +182,6 @@ export class NameIndex {
     const info = this.#words[at + 1]!;
     if (this.#words[at] === 0) return false;
     return kind === undefined ? kindHasName(info) : kindNumber(info) === kind && kindHasName(info);
-  }
-
-  #matches(index: number, name: Uint8Array, kind: number | undefined): boolean {
-    return this.#isNamed(index, kind) && this.#names.equals(this.#words[this.#offsets[index]!]!, name);
   }
 
   #index(): Uint32Array {

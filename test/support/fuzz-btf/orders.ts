@@ -22,8 +22,9 @@ export interface BtfTally {
   accepted: number;
   /** Faults and differences by what tells them apart, with an example. */
   faults: Record<string, { count: number; number: number; detail: string }>;
-  /** The longest step. */
+  /** The longest step: how long, what it was, and of which case. */
   maxMs: number;
+  maxWhat: string;
   /** The most memory that the process ever had, in MiB. */
   rssMib: number;
 }
@@ -31,13 +32,16 @@ export interface BtfTally {
 export type FromBtfWorker = { readonly block: number; readonly tally: BtfTally | null };
 
 export function emptyTally(): BtfTally {
-  return { cases: 0, accepted: 0, faults: {}, maxMs: 0, rssMib: 0 };
+  return { cases: 0, accepted: 0, faults: {}, maxMs: 0, maxWhat: "", rssMib: 0 };
 }
 
 export function addTally(to: BtfTally, from: BtfTally): void {
   to.cases += from.cases;
   to.accepted += from.accepted;
-  to.maxMs = Math.max(to.maxMs, from.maxMs);
+  if (from.maxMs > to.maxMs) {
+    to.maxMs = from.maxMs;
+    to.maxWhat = from.maxWhat;
+  }
   to.rssMib = Math.max(to.rssMib, from.rssMib);
   for (const [key, fault] of Object.entries(from.faults)) {
     const known = to.faults[key];
