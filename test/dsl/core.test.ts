@@ -291,6 +291,45 @@ t.test("objects are read as the kernel has them", needsCore(), (t) => {
   t.end();
 });
 
+const sum = (a: number, b: number): number => a + b;
+
+/** What a program that is written by `body` returns. */
+function returns(body: (p: Program<"xdp">) => Int): number {
+  const program = xdp("returns", (p) => body(p));
+  return answer(object({ name: "returns", license: "GPL", programs: [program] }).build(), "returns");
+}
+
+t.test("many reads and loops of them", needsCore(), (t) => {
+  // More values than registers, all of them live over calls.
+  const total = returns((p) => {
+    const task = p.kernelObject(Task, p.getCurrentTask());
+    const values = Array.from({ length: 14 }, (_, i) => (i % 2 === 0 ? task : task.real_parent).tgid.get());
+    const differences = values.map((value, i) => value.mul(i + 1));
+    return differences.reduce((sum, value) => sum.add(value));
+  });
+  t.equal(
+    total,
+    Array.from({ length: 14 }, (_, i) => (i % 2 === 0 ? process.pid : process.ppid) * (i + 1)).reduce(sum),
+  );
+  const depth = returns((p) => {
+    const at = p.let(u64, p.getCurrentTask());
+    const steps = p.let(u32, 0);
+    p.for(32, (_, loop) => {
+      const task = p.kernelObject(Task, at);
+      p.if(task.tgid.le(1), () => loop.break());
+      at.set(p.addressOf(task.real_parent));
+      steps.set(steps.add(1));
+    });
+    return steps;
+  });
+  let expected = 0;
+  for (let pid = process.pid; pid > 1; expected++) {
+    pid = Number(/^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
+  }
+  t.equal(depth, expected);
+  t.end();
+});
+
 /* Bit fields lie elsewhere on the target: the letters of the process' name are looked at as such a struct. */
 
 const FIELDS = 5;
