@@ -4,6 +4,9 @@ import { applyFixup } from "../../scripts/parity-objects/fixup.js";
 import { Report } from "../../scripts/parity-objects/report.js";
 import * as asm from "../../src/asm/build.js";
 import { encodeInsns } from "../../src/asm/insn.js";
+import { StringTable } from "../../src/btf/strings.js";
+import type { Btf } from "../../src/btf/types.js";
+import { writeBtf } from "../../src/btf/write.js";
 import { MapType, ProgType } from "../../src/kernel/uapi.js";
 import type { MapLoad, ProgramLoad } from "../../src/model/load.js";
 import { mapSpec, objectSpec } from "../../src/model/make.js";
@@ -45,6 +48,23 @@ const load: ProgramLoad = {
   funcInfo: { bytes: new Uint8Array(16), recSize: 8, count: 2 },
   lineInfo: { bytes: new Uint8Array(16), recSize: 16, count: 1 },
 };
+
+t.test("a text that stands twice in BTF is the same at either place", (t) => {
+  const table = (name: string, at: number) => {
+    const types: Btf = { types: [{ kind: "void" }, { kind: "fwd", name, isUnion: false }] };
+    const blob = writeBtf(types, new StringTable(Buffer.from("\0one\0two\0one\0")));
+    new DataView(blob.buffer, blob.byteOffset).setUint32(24, at, true);
+    const bytes = Buffer.alloc(16);
+    bytes.writeUInt32LE(at, 4);
+    return { ...load, btf: blob, lineInfo: { bytes, recSize: 16, count: 1 } };
+  };
+  t.equal(compareLoads(table("one", 1), table("one", 9)), undefined);
+  t.match(compareLoads(table("one", 1), table("two", 5)), { what: "btf: bytes" });
+  const lines = table("one", 9);
+  lines.lineInfo.bytes.writeUInt32LE(5, 8);
+  t.match(compareLoads(table("one", 1), lines), { what: "line_info" });
+  t.end();
+});
 
 t.test("every difference is seen", (t) => {
   t.equal(compareLoads(load, structuredClone(load)), undefined);

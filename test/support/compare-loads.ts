@@ -124,15 +124,25 @@ function compareFdArrays(ours: ProgramLoad, theirs: ProgramLoad): Difference | u
 function compareBtf(ours: Uint8Array | null, theirs: Uint8Array | null): Difference | undefined {
   if (same(ours, theirs)) return undefined;
   if (ours === null || theirs === null) return { what: "btf: presence", detail: `${ours?.length} / ${theirs?.length}` };
-  // gcc writes the same text several times: then the same types have other offsets into the strings.
-  if (ours.length === theirs.length && isDeepStrictEqual(readBtf(ours), readBtf(theirs))) return undefined;
+  if (ours.length === theirs.length && sameTypes(ours, theirs)) return undefined;
   if (ours.length !== theirs.length) return { what: "btf: size", detail: `${ours.length} / ${theirs.length}` };
   const at = ours.findIndex((byte, i) => byte !== theirs[i]);
   return { what: "btf: bytes", detail: `at ${at}: ${ours[at]} / ${theirs[at]}` };
 }
 
+/** gcc writes the same text several times: then the same types have other offsets into the strings. */
+function sameTypes(ours: Uint8Array, theirs: Uint8Array): boolean {
+  try {
+    return isDeepStrictEqual(readBtf(ours), readBtf(theirs));
+  } catch {
+    return false;
+  }
+}
+
 function compareLines(ours: ProgramLoad, theirs: ProgramLoad): Difference | undefined {
-  if (same(ours.lineInfo?.bytes ?? null, theirs.lineInfo?.bytes ?? null)) return undefined;
+  const difference = compareInfo("line_info", ours.lineInfo, theirs.lineInfo);
+  if (difference === undefined || ours.btf === null || theirs.btf === null || same(ours.btf, theirs.btf))
+    return difference;
   return compareInfo("line_info", withTexts(ours), withTexts(theirs));
 }
 
