@@ -90,7 +90,9 @@ class TypeSource {
       const [id] = this.btf.idsByName(rest ?? name, kind);
       if (id === undefined) continue;
       const type = this.typeOf(id);
-      // Asked for by its own name a typedef is one.
+      // Asked for by its own name a typedef is one, and a number has that name.
+      const own = this.btf.typeById(id);
+      if (own.kind === "int") return { ...type, cName: name, toBtf: (btf) => btf.add(own) };
       return kind === "typedef" && type.cName !== name ? kernelTypedef(name, type) : type;
     }
     return undefined;

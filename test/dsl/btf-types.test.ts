@@ -162,12 +162,15 @@ t.test("an object gets what it uses", { skip: whyNoVmlinux }, (t) => {
 
 t.test("types by hand and by BTF go together", { skip: whyNoVmlinux }, (t) => {
   const Holder = kernelStruct("holder", { task: ptr(kernel["struct task_struct"]), count: u32 });
-  const program = xdp("both", (p) => p.kernelObject(Holder, 8).task.real_parent.tgid);
+  const program = xdp("both", (p) => {
+    const id = p.typeIdKernel(kernel.int).add(p.typeIdKernel(kernel.pid_t));
+    return p.kernelObject(Holder, 8).task.real_parent.tgid.add(id.as(s32));
+  });
   const { btf, functions } = object({ name: "both", license: "GPL", programs: [program] }).build();
   const names = functions[0]!.core.map(({ typeId }) => btf!.types[typeId]!);
   t.strictSame(
     names.map((type) => ("name" in type ? type.name : "")),
-    ["holder", "task_struct", "task_struct"],
+    ["int", "pid_t", "holder", "task_struct", "task_struct"],
   );
   t.end();
 });
