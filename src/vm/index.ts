@@ -3,6 +3,7 @@ import type { ProgramLoad } from "../model/load.js";
 import { testRun as testRunOn, type VmTestRunRequest, type VmTestRunResult } from "./test-run.js";
 import { Vm, type VmOptions } from "./vm.js";
 
+export { Debugger, type Stop } from "./debugger.js";
 export type { Environment } from "./environment.js";
 export { type FaultKind, VmFault } from "./fault.js";
 export { vmHelperNames } from "./helpers/index.js";
@@ -12,7 +13,7 @@ export { ProgramMap, TargetMap } from "./maps/create.js";
 export { PerfMap, RingMap, type VmRecord } from "./maps/events.js";
 export { VmMap } from "./maps/map.js";
 export { QueueMap } from "./maps/queue.js";
-export type { VmTestRunRequest, VmTestRunResult } from "./test-run.js";
+export { type PreparedRun, prepareRun, type VmTestRunRequest, type VmTestRunResult } from "./test-run.js";
 export { Vm, type VmOptions } from "./vm.js";
 
 /**

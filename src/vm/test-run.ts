@@ -42,6 +42,9 @@ const ETH_P_802_3 = 1;
 const ETH_P_802_3_MIN = 0x600;
 const ETH_P_IP = 0x800;
 const ETH_P_IPV6 = 0x86dd;
+/** An Ethernet header and the shortest IP header behind it. */
+const IPV4_LEAST = ETH_HLEN + 20;
+const IPV6_LEAST = ETH_HLEN + 40;
 /** struct bpf_sock. */
 const SOCK_SIZE = 80;
 const SOCK_FAMILY = 4;
@@ -78,10 +81,11 @@ function refuse(vm: Vm, why: string): InputError {
   return new InputError(`test run of ${vm.program.name}: ${why} (the kernel says EINVAL)`);
 }
 
-/** One way of running a program: how it is given its input, and what comes of it. */
-interface Setup {
+/** A run about to begin: its input stands in memory. */
+export interface PreparedRun {
+  /** The context's. */
   readonly region: number;
-  /** After the last run. */
+  /** Takes the results out after the last run. */
   finish(retval: number): Omit<VmTestRunResult, "duration">;
 }
 
@@ -90,7 +94,7 @@ interface Setup {
  * @throws VmFault when the program does what it must not; InputError when the input is not what the kernel takes.
  */
 export function testRun(vm: Vm, request: VmTestRunRequest = {}): VmTestRunResult {
-  const setup = setUp(vm, request);
+  const setup = prepareRun(vm, request);
   const repeat = Math.max(1, request.repeat ?? 1);
   const start = performance.now();
   let retval = 0;
@@ -99,7 +103,11 @@ export function testRun(vm: Vm, request: VmTestRunRequest = {}): VmTestRunResult
   return { duration, ...setup.finish(retval) };
 }
 
-function setUp(vm: Vm, request: VmTestRunRequest): Setup {
+/**
+ * Puts a run's input in its place, for who runs the program otherwise than by {@link testRun}.
+ * @throws InputError when it is not what the kernel takes.
+ */
+export function prepareRun(vm: Vm, request: VmTestRunRequest): PreparedRun {
   const { progType } = vm.program;
   if (progType === ProgType.XDP) return xdp(vm, request);
   if (progType === ProgType.FLOW_DISSECTOR) return flowDissector(vm, request);
@@ -127,7 +135,7 @@ function padded(vm: Vm, context: Uint8Array, size: number): Uint8Array {
   return bytes;
 }
 
-function xdp(vm: Vm, request: VmTestRunRequest): Setup {
+function xdp(vm: Vm, request: VmTestRunRequest): PreparedRun {
   const packet = packetOf(vm);
   let meta = 0;
   if (request.context !== undefined) {
@@ -187,17 +195,19 @@ function socketOf(vm: Vm, protocol: number): bigint {
   return memory.address(memory.region(at, SOCK_SIZE, { what: "socket" }, RegionFlag.READ_ONLY));
 }
 
-function skb(vm: Vm, request: VmTestRunRequest): Setup {
+function skb(vm: Vm, request: VmTestRunRequest): PreparedRun {
   const { memory } = vm.machine;
   const packet = packetOf(vm);
   const data = packetData(vm, request, SKB_HEADROOM, SHARED_INFO);
+  const { type, protocol } = linkLayer(data);
+  const least = protocol === ETH_P_IP ? IPV4_LEAST : protocol === ETH_P_IPV6 ? IPV6_LEAST : 0;
+  if (data.length < least) throw refuse(vm, `its IP header needs a packet of ${least} bytes`);
   const isL2 = L2_TYPES.has(vm.program.progType);
   packet.reset(data, SKB_HEADROOM, SHARED_INFO);
   packet.macOffset = SKB_HEADROOM;
   packet.networkOffset = SKB_HEADROOM + ETH_HLEN;
   if (!isL2) packet.move({ meta: packet.networkOffset, data: packet.networkOffset });
   const ctx = new SkbContext(memory, packet);
-  const { type, protocol } = linkLayer(data);
   if (request.context !== undefined) copySettable(vm, ctx, padded(vm, request.context, schedClsCtx.size));
   ctx.set("pkt_type", type);
   ctx.set("protocol", swap16(protocol));
@@ -251,7 +261,7 @@ function copySettable(vm: Vm, ctx: SkbContext, bytes: Uint8Array): void {
   if (wrong !== undefined) throw refuse(vm, `a test cannot set ${wrong.name}`);
 }
 
-function flowDissector(vm: Vm, request: VmTestRunRequest): Setup {
+function flowDissector(vm: Vm, request: VmTestRunRequest): PreparedRun {
   const { memory } = vm.machine;
   const packet = packetOf(vm);
   const data = packetData(vm, request, 0, 0);
@@ -281,7 +291,7 @@ function flowDissector(vm: Vm, request: VmTestRunRequest): Setup {
 }
 
 /** Programs without packets: the context is memory. */
-function plain(vm: Vm, request: VmTestRunRequest): Setup {
+function plain(vm: Vm, request: VmTestRunRequest): PreparedRun {
   const { memory } = vm.machine;
   const { progType } = vm.program;
   if (request.data !== undefined && request.data.length > 0) {

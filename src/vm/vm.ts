@@ -18,7 +18,7 @@ export interface VmOptions {
   readonly helpers?: Readonly<Record<string, Fake>>;
   /** Kernel functions by BTF id: the machine has none. */
   readonly kfuncs?: Readonly<Record<number, Fake>>;
-  /** Maps that exist already, by name: of another machine's program, say. They must be of this machine. */
+  /** Instructions that one run may execute; default a thousand million. */
   readonly budget?: number;
   /** Moves all addresses: a program whose results differ with it lets addresses out. */
   readonly spread?: number;
@@ -82,10 +82,20 @@ export class Vm {
     return this.machine.executed;
   }
 
+  /** The decoded program. */
+  get code(): Code {
+    return this.#code;
+  }
+
+  /** Fills the stack with what it holds before a run. */
+  clearStack(): void {
+    this.machine.memory.bytes.fill(this.#stackByte, STACKS_AT, STACKS_AT + MAX_FRAMES * FRAME_SIZE);
+  }
+
   /** Runs the program once with a region as its context; the lower half of R0, unsigned. */
   run(contextRegion: number): number {
     const { memory } = this.machine;
-    memory.bytes.fill(this.#stackByte, STACKS_AT, STACKS_AT + MAX_FRAMES * FRAME_SIZE);
+    this.clearStack();
     this.#engine.run(this.#code, memory.regionLow(contextRegion), memory.regionHigh(contextRegion));
     return memory.args[0]! >>> 0;
   }

@@ -248,3 +248,9 @@ export function randomProgram(seed: number, caps: Capabilities = ALL_CAPABILITIE
   const rng = new Rng(seed);
   return program(seed, rng, rng.weighted(flavoursFor(caps)), caps);
 }
+
+/** As {@link randomProgram}, of these flavours only. */
+export function randomProgramOf(seed: number, flavours: readonly (readonly [number, Flavour])[]): ProgramLoad {
+  const rng = new Rng(seed);
+  return program(seed, rng, rng.weighted(flavours), ALL_CAPABILITIES);
+}
