@@ -16,7 +16,7 @@ import { typeText } from "../../src/cli/type-text.js";
 import { InputError } from "../../src/util/errors.js";
 
 /** What a step may take here, milliseconds; a machine may be slow or busy. */
-const SLOW = 4000;
+const SLOW = 2000;
 
 const int: BtfType = { kind: "int", name: "int", size: 4, bits: 32, bitOffset: 0, encoding: "signed" };
 const member = (name: string, type: number, bitOffset = 0) => ({ name, type, bitOffset, bitSize: 0 });
@@ -33,7 +33,7 @@ const proto = (returnType: number, ...params: number[]): BtfType => ({
 });
 const many = <T>(length: number, make: (i: number) => T): T[] => Array.from({ length }, (_, i) => make(i));
 const LONG = "n".repeat(20_000);
-const MAX_PARTS = 20_000;
+const MAX_PARTS = 8000;
 
 /** Types that cost more to say than to store, each below 2 MB; id 1 is int. */
 const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
@@ -45,8 +45,8 @@ const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
     struct("big", 0xffffffff, member("a", 3), member("b", 2)),
   ],
   "nested arrays": () => [
-    ...many(15_000, (i): BtfType => ({ kind: "array", type: i + 1, indexType: 1, nelems: 1 })),
-    struct("top", 4, member("a", 15_001)),
+    ...many(6000, (i): BtfType => ({ kind: "array", type: i + 1, indexType: 1, nelems: 1 })),
+    struct("top", 4, member("a", 6001)),
   ],
   "anonymous structs that double": () =>
     many(60, (i) => struct(i === 59 ? "top" : "", 4, member("a", i + 1), member("b", i + 1))),
@@ -90,13 +90,12 @@ const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
     { kind: "array", type: 201, indexType: 1, nelems: 1 },
     struct("top", 4, ...many(MAX_PARTS, (i) => member(`m${i}`, 202))),
   ],
-  "a chain of modifiers without end": () => many(15_000, (i): BtfType => ({ kind: "volatile", type: i + 1 })),
-  "typedefs without end": () => many(15_000, (i): BtfType => ({ kind: "typedef", name: `t${i}`, type: i + 1 })),
-  "structs in structs without end": () =>
-    many(15_000, (i) => struct(i % 2 === 0 ? "" : `s${i}`, 4, member("a", i + 1))),
+  "a chain of modifiers without end": () => many(6000, (i): BtfType => ({ kind: "volatile", type: i + 1 })),
+  "typedefs without end": () => many(6000, (i): BtfType => ({ kind: "typedef", name: `t${i}`, type: i + 1 })),
+  "structs in structs without end": () => many(6000, (i) => struct(i % 2 === 0 ? "" : `s${i}`, 4, member("a", i + 1))),
   "anonymous enums": () =>
     many(
-      15_000,
+      6000,
       (i): BtfType => ({
         kind: "enum",
         name: "",
@@ -107,7 +106,7 @@ const HOSTILE: { readonly [what: string]: () => readonly BtfType[] } = {
     ),
   "structs of one outline": () =>
     many(
-      15_000,
+      6000,
       (i): BtfType =>
         i % 2 === 0
           ? { kind: "array", type: 1, indexType: 1, nelems: i }
