@@ -306,16 +306,31 @@ class Resolver {
   /** Nothing when the program itself has no record. @throws InputError when a subprogram then has none */
   #funcInfo(placed: readonly Placed[]): InfoRecords | null {
     if (this.btf === null) return null;
+    if (!isDescribed(placed, "function information", ({ btfFuncId }) => btfFuncId !== 0)) return null;
     const records = placed.flatMap(({ func, offset }) => funcInfoOf(func, offset));
-    if (records.length < placed.length) return null;
     return { bytes: encodeFuncInfo(records), recSize: FUNC_INFO_SIZE, count: records.length };
   }
 
-  /** The kernel wants a record for the first instruction of every function or none at all. */
+  /** As {@link #funcInfo}: the kernel wants a record for the first instruction of every function or none at all. */
   #lineInfo(placed: readonly Placed[]): InfoRecords | null {
-    if (this.btf === null || placed.some(({ func }) => func.lines.length === 0)) return null;
+    if (this.btf === null) return null;
+    if (!isDescribed(placed, "line information", ({ lines }) => lines.length > 0)) return null;
     const records = placed.flatMap(({ func, offset }) => lineInfoOf(func, offset, 1));
     const bytes = encodeLineInfo(records, this.btf.strings);
     return { bytes, recSize: LINE_INFO_SIZE, count: records.length };
   }
+}
+
+/**
+ * Whether debug information describes a program and what it calls: the program itself decides (libbpf:
+ * reloc_prog_func_and_line_info()). gcc gives parts of functions that it splits off none.
+ * @throws InputError when the program has what a subprogram lacks.
+ */
+function isDescribed(placed: readonly Placed[], what: string, has: (func: FunctionSpec) => boolean): boolean {
+  const [main, ...others] = placed;
+  if (main === undefined || !has(main.func)) return false;
+  const lacking = others.find(({ func }) => !has(func));
+  if (lacking === undefined) return true;
+  const { name } = lacking.func;
+  throw new InputError(`program ${main.func.name} has ${what}, but its subprogram ${name} has none`);
 }

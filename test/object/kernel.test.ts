@@ -521,7 +521,13 @@ t.test("exception callbacks are appended though nobody calls them", (t) => {
   const proto = btf.funcProto(int, []);
   const func = btf.func("p", proto, "global");
   btf.declTag("exception_callback:handler", func);
-  const handler = functionSpec({ name: "handler", section: ".text", linkage: "global", insns: [asm.mov64Imm(0, 7)] });
+  const handler = functionSpec({
+    name: "handler",
+    section: ".text",
+    linkage: "global",
+    insns: [asm.mov64Imm(0, 7)],
+    btfFuncId: btf.func("handler", proto, "global"),
+  });
   const main = program([asm.exit()], [], { btfFuncId: func });
   t.same(
     one({ btf: btf.build(), functions: [main, handler] }).insns.map(({ imm }) => imm),

@@ -181,13 +181,19 @@ t.test("debug information is whole or absent", (t) => {
     ...spec,
     functions: spec.functions.map((f) => (f.name === "glob" ? { ...f, ...change } : f)),
   });
-  t.strictSame(records(without({ btfFuncId: 0 })), [
-    [undefined, 6, true],
-    [2, 3, true],
-  ]);
-  t.strictSame(records(without({ lines: [] })), [
-    [3, undefined, true],
-    [2, 3, true],
+  // A program that has what its subprogram lacks is refused by libbpf too.
+  for (const [change, message] of [
+    [{ btfFuncId: 0 }, /has function information, but its subprogram glob has none/],
+    [{ lines: [] }, /has line information, but its subprogram glob has none/],
+  ] as const) {
+    t.throws(() => records(without(change)), { name: "InputError", message });
+    const { programs, refused } = resolveObject(without(change), { keepGoing: true });
+    t.strictSame([programs.length, refused.length], [1, 1], "the other one does not call it");
+  }
+  const bare = spec.functions.map((f) => (f.section === ".text" ? f : { ...f, btfFuncId: 0, lines: [] }));
+  t.strictSame(records({ ...spec, functions: bare }), [
+    [undefined, undefined, true],
+    [undefined, undefined, true],
   ]);
   t.strictSame(
     records({ ...spec, btf: null, data: [], functions: [spec.functions[1]!, { ...spec.functions[2]!, name: "cb" }] }),
