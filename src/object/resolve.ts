@@ -87,12 +87,14 @@ export function resolveObject(spec: ObjectSpec, options: ResolveOptions = {}): R
   }
   const resolver = new Resolver(spec, options);
   if (options.keepGoing !== true) resolver.relocateAll();
+  const fault = options.keepGoing === true ? resolver.subprogramFault() : null;
   const programs: ResolvedProgram[] = [];
   const refused: RefusedProgram[] = [];
   for (const func of spec.functions) {
     if (func.section === SECTION.TEXT) continue;
     if (options.wanted !== undefined && !options.wanted(func.name, func.section)) continue;
     try {
+      if (fault !== null) throw fault;
       programs.push(resolver.program(func));
     } catch (error) {
       const onDemand = func.section.startsWith("?") && options.wanted === undefined;
@@ -228,6 +230,19 @@ class Resolver {
     for (const func of this.#spec.functions) {
       const loads = wanted === undefined ? !func.section.startsWith("?") : wanted(func.name, func.section);
       if (func.core.length > 0 && (func.section === SECTION.TEXT || loads)) this.#linker.relocate(func);
+    }
+  }
+
+  /** Why no program of the object can be loaded: subprograms are relocated whoever calls them. */
+  subprogramFault(): InputError | null {
+    try {
+      for (const func of this.#spec.functions) {
+        if (func.core.length > 0 && func.section === SECTION.TEXT) this.#linker.relocate(func);
+      }
+      return null;
+    } catch (error) {
+      if (error instanceof InputError) return error;
+      throw error;
     }
   }
 

@@ -460,6 +460,21 @@ t.test("structs that programs implement", (t) => {
   t.end();
 });
 
+t.test("a subprogram that cannot be relocated ends the object, though nobody calls it", (t) => {
+  const btf = new BtfBuilder();
+  const typeId = btf.struct("rq", [{ name: "a", type: btf.int("int") }]);
+  const core = [{ insn: 0, typeId, access: "0:0", kind: CoreReloKind.FIELD_BYTE_OFFSET }];
+  // Nothing in a register can be relocated.
+  const unused = program([asm.mov64Reg(0, 1), asm.exit()], [], { name: "unused", section: ".text", core });
+  const functions = [unused, program([asm.mov64Imm(0, 0), asm.exit()], [])];
+  const spec = objectSpec({ name: "o", btf: btf.build(), functions });
+  t.throws(() => resolveObject(spec, options), { name: "InputError", message: /function unused/ });
+  const { programs, refused } = resolveObject(spec, { ...options, keepGoing: true });
+  t.same(programs, []);
+  t.match(refused, [{ name: "p", error: /function unused/ }]);
+  t.end();
+});
+
 t.test("structs of modules that programs implement", (t) => {
   const btf = new BtfBuilder();
   const int = btf.int("int");
