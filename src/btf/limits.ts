@@ -12,9 +12,9 @@ import { InputError } from "../util/errors.js";
 export const MAX_NESTING = 256;
 
 /** Characters of one definition, declaration or layout; each piece of text counts {@link PIECE_COST} more. */
-const MAX_PIECE = 1 << 23;
+const MAX_PIECE = 1 << 22;
 /** Characters of all of them: so many in any case, and for each byte of the BTF. */
-const TEXT_BESIDE = 1 << 22;
+const TEXT_BESIDE = 1 << 21;
 const TEXT_PER_BYTE = 32;
 /** What it costs to add a piece of text, in characters. */
 const PIECE_COST = 8;
