@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 import { foldBinary } from "./arith.js";
-import type { Code, LoopControl, Operand } from "./code.js";
+import { type Code, type LoopControl, type Operand, promote } from "./code.js";
+import type { Block as Start } from "./codegen/ir.js";
 import { Condition, type Test } from "./condition.js";
 import { KernelAccess } from "./core.js";
 import { type Helpers, type ProgramKind, withHelpers } from "./helpers.js";
-import { CODE, type CompileError, MEMORY, type Memory } from "./internals.js";
+import { CODE, type CompileError, MEMORY, type Memory, READ } from "./internals.js";
 import { fill, type Init, type Place, stackPlace } from "./places.js";
 import type { MaybeNull } from "./pointers.js";
 import { type PrintArg, printk } from "./printk.js";
+import { decide, listCases } from "./switch.js";
 import { type CType, type IntName, type IntType, s64, u32, u64 } from "./types.js";
 import {
   type AnyInt,
@@ -16,6 +18,7 @@ import {
   type Int,
   type IntArg,
   isInt,
+  literal,
   type Storable,
   select,
   storable,
@@ -39,6 +42,17 @@ export interface ForOptions {
   /** The most rounds that a count known at run time only may ask for; the verifier needs a bound. */
   readonly max?: number;
 }
+
+/** What `p.while` may be told. */
+export interface WhileOptions {
+  /** The most rounds. Without it the kernel ends the loop when it takes too long. */
+  readonly max?: number;
+}
+
+/** Values of `p.switch` and what is done for each. */
+export type SwitchCases =
+  | Readonly<Record<number, Block>>
+  | readonly (readonly [values: number | bigint | readonly (number | bigint)[], body: Block])[];
 
 /**
  * A program while it is written: `p` in the callbacks. Its methods stand for statements, in the order of their calls;
@@ -140,6 +154,68 @@ export class ProgramBuilder extends KernelAccess {
         if ("value" in limit) code.branch(isLess(), inside, out);
         else code.goto(head);
       },
+    });
+  }
+
+  /**
+   * Goes round as long as the condition holds, which is computed anew before each round. A loop that the verifier need not
+   * see the end of: with `max` after so many rounds, else when the kernel has enough of it (may_goto, Linux 6.9:
+   * after a quarter of a second or some millions of rounds), it ends although the condition still holds.
+   */
+  while(condition: () => ConditionArg, body: Block<[loop: LoopControl]>, options: WhileOptions = {}): void {
+    const code = this[CODE];
+    code.mark();
+    if (typeof condition !== "function") {
+      throw code.fail("p.while() takes a function that gives the condition, for it is computed before each round");
+    }
+    const bound = this.#bound(options.max);
+    code.loop({
+      head: (inside, out) => {
+        const check = code.newBlock();
+        bound.check(check, out);
+        code.startBlock(check);
+        code.branch(
+          code.inside(() => this.#test(condition())),
+          inside,
+          out,
+        );
+      },
+      body: (control) => block(code, () => body(control))(),
+      step: (head) => {
+        bound.count();
+        code.goto(head);
+      },
+    });
+  }
+
+  /** What ends a loop of which the verifier sees no end. */
+  #bound(max: number | undefined) {
+    const code = this[CODE];
+    // It must come before the condition: what the verifier forgets of a round there, the condition says again.
+    if (max === undefined) return { check: (go: Start, out: Start) => code.mayGoto(go, out), count: () => {} };
+    const limit = literal(code, max, u32, "range");
+    const rounds = new Variable<"u32">(code, u32, { value: 0n });
+    return {
+      check: (go: Start, out: Start) => code.branch(code.compare("jlt", 32, rounds[READ](), limit), go, out),
+      count: () => rounds.set(rounds.add(1)),
+    };
+  }
+
+  /**
+   * Does what stands for the value: `p.switch(protocol, { 6: () => …, 17: () => … }, () => …)`; several values for one
+   * thing are written `[[[6, 17], () => …], [1, () => …]]`. No way leads from one to the next.
+   */
+  switch(value: AnyInt, cases: SwitchCases, otherwise: Block = () => {}): void {
+    const code = this[CODE];
+    code.mark();
+    if (!isInt(value)) throw code.fail(`p.switch() decides by an integer, got ${describeValue(value)}`);
+    const word = promote(value.type);
+    const operand = coerce(code, value, word);
+    const list = listCases(code, cases, value.type);
+    const bodies = [...list.map(({ body }) => body), otherwise].map((body) => block(code, body));
+    code.ways(bodies, (starts) => {
+      const choices = list.flatMap(({ values }, i) => values.map((pattern) => ({ pattern, start: starts[i]! })));
+      decide(code, word.bits, operand, choices, starts.at(-1)!);
     });
   }
 

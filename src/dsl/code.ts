@@ -405,6 +405,11 @@ export class Code {
 
   /* Control flow. */
 
+  /** Goes on, unless the kernel wants the loop ended. */
+  mayGoto(go: Block, out: Block): void {
+    this.#block.end = { op: "mayGoto", go, out, at: this.#at };
+  }
+
   branch(test: Test, yes: Block, no: Block): void {
     switch (test.kind) {
       case "constant":
@@ -452,6 +457,22 @@ export class Code {
     return this.#flow;
   }
 
+  /** Several ways that meet again; `decide` leads to the first block of each. */
+  ways(bodies: readonly (() => void)[], decide: (starts: readonly Block[]) => void): void {
+    const starts = bodies.map(() => this.newBlock());
+    const join = this.newBlock();
+    const before = this.#flow;
+    decide(starts);
+    let after: Flow = null;
+    bodies.forEach((body, i) => {
+      const flow = this.#side(starts[i]!, before, body, join);
+      this.#checkJoin(after, flow, "of this switch");
+      after = joined(after, flow);
+    });
+    this.startBlock(join);
+    this.#flow = after;
+  }
+
   #checkJoin(a: Flow, b: Flow, where: string): void {
     const record = disagreement(a, b);
     if (record === undefined) return;
@@ -472,6 +493,7 @@ export class Code {
     this.goto(head);
     this.startBlock(head);
     parts.head(body, out);
+    this.#checkJoin(before, this.#flow, "of this loop's condition");
     this.startBlock(body);
     const leave = (to: Block, what: string) => () => {
       this.#checkJoin(before, this.#flow, what);

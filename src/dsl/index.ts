@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: MIT
 export { XdpAction } from "../kernel/uapi.js";
 export { type BtfTypes, btfTypes } from "./btf-types.js";
-export type { ConditionArg, ForOptions, LoopControl, Program, ProgramBuilder } from "./builder.js";
+export type {
+  ConditionArg,
+  ForOptions,
+  LoopControl,
+  Program,
+  ProgramBuilder,
+  SwitchCases,
+  WhileOptions,
+} from "./builder.js";
 export type { Condition } from "./condition.js";
 export type { KprobeContext, RawTracepointContext, ReadOnlyInt, SocketFilterContext, XdpContext } from "./context.js";
 export type { Read } from "./core.js";

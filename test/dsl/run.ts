@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+import type { Test } from "tap";
 import type { ObjectDecl } from "../../src/dsl/object.js";
 import { type LoadedObject, loadObject } from "../../src/load/index.js";
 import { resolveObject } from "../../src/object/resolve.js";
 import { testRun } from "../../src/syscall/program.js";
+import { needsMirroredKernel, sameAsKernel } from "../support/live-parity.js";
 
 /** An Ethernet frame that is long enough for test runs: an IPv4 header of 20 bytes with this protocol, to nowhere. */
 export function packet(protocol = 17, size = 64): Uint8Array {
@@ -25,4 +27,11 @@ export function load(decl: ObjectDecl): LoadedObject {
 /** Runs a program of a loaded object on a packet and gives its result. */
 export function runOn(object: LoadedObject, program: string, data: Uint8Array = packet()): number {
   return testRun(object.program(program).fd, { data, dataOutSize: 2048 }).retval;
+}
+
+/** Builds an object, asks mirror and kernel about each of its programs, and brings it into the kernel. */
+export function loadSame(t: Test, decl: ObjectDecl): LoadedObject {
+  const resolved = resolveObject(decl.build());
+  if (needsMirroredKernel().skip === false) for (const program of resolved.programs) sameAsKernel(t, program);
+  return loadObject(resolved);
 }

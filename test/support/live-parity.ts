@@ -12,8 +12,11 @@ export function needsMirroredKernel(): { skip: string | false } {
   return { skip: release().startsWith("6.18.") ? false : "skipped: not Linux 6.18" };
 }
 
+/** A program to ask about. */
+type Judged = Pick<FixtureProgram, "name" | "load"> & Partial<FixtureProgram>;
+
 /** How the mirror's judgement of a program stands to the running kernel's. */
-export function judgeLive({ name, load }: FixtureProgram): Parity {
+export function judgeLive({ name, load }: Judged): Parity {
   return judge({ id: name, load, kernel: askKernel(load) });
 }
 
@@ -33,7 +36,7 @@ interface Asserts {
 }
 
 /** Asserts that mirror and running kernel say the same about a program, word by word; our log. */
-export function sameAsKernel(t: Asserts, program: FixtureProgram): string {
+export function sameAsKernel(t: Asserts, program: Judged): string {
   const parity = judgeLive(program);
   t.equal(differenceOf(parity), null, program.name);
   return parity.result.log;

@@ -19,6 +19,10 @@ export function tidyBlocks(routine: Routine): void {
   for (const block of routine.blocks) {
     const { end } = block;
     if (end?.op === "goto") end.to = destination(end.to);
+    if (end?.op === "mayGoto") {
+      end.go = destination(end.go);
+      end.out = destination(end.out);
+    }
     if (end?.op === "branch") {
       end.yes = destination(end.yes);
       end.no = destination(end.no);

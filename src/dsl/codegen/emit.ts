@@ -196,6 +196,11 @@ class Emitter {
       code.emit(b.exit());
       return;
     }
+    if (end.op === "mayGoto") {
+      code.branch(b.mayGoto(0), this.#label(end.out));
+      if (end.go !== next) code.branch(b.ja(0), this.#label(end.go));
+      return;
+    }
     const { inverse } = JMP_OPS[end.test];
     if (end.yes === next && inverse !== null) {
       code.branch(branch({ ...end, test: inverse }), this.#label(end.no));

@@ -112,6 +112,8 @@ export type End =
       no: Block;
       readonly at: Position | null;
     }
+  /** Goes on, or out once the kernel wants the loop ended (may_goto). */
+  | { readonly op: "mayGoto"; go: Block; out: Block; readonly at: Position | null }
   /** Returns R0. */
   | { readonly op: "exit"; readonly at: Position | null };
 
@@ -136,6 +138,7 @@ export interface Routine {
 export function successors(block: Block): readonly Block[] {
   const { end } = block;
   if (end === null || end.op === "exit") return [];
+  if (end.op === "mayGoto") return [end.go, end.out];
   return end.op === "goto" ? [end.to] : [end.yes, end.no];
 }
 
@@ -193,8 +196,8 @@ export function defsOf(insn: Instruction): readonly Reg[] {
 
 /** Registers the end of a block reads. */
 export function endUses(end: End | null): readonly Reg[] {
-  if (end === null || end.op === "goto") return [];
-  return end.op === "exit" ? [0] : [end.left, ...sourceRegs(end.right)];
+  if (end?.op === "exit") return [0];
+  return end?.op === "branch" ? [end.left, ...sourceRegs(end.right)] : [];
 }
 
 /** Whether an instruction does nothing but give its `dst` a value. */
