@@ -232,7 +232,10 @@ export class Interpreter implements Engine {
     const to = machine.tailCall;
     if (to !== null) {
       machine.tailCall = null;
-      if (this.#tailCalls >= machine.maxTailCalls) return;
+      if (this.#tailCalls >= machine.maxTailCalls) {
+        this.registers.fill(0, 0, R1);
+        return;
+      }
       this.#tailCalls++;
       this.#loops[this.depth] = 0;
       this.#enter(to, 0);
@@ -358,22 +361,16 @@ export class Interpreter implements Engine {
     if (this.#hooked >= 0) this.#written(size);
   }
 
-  /** A load from the packet by classic BPF; outside of the packet the program ends with 0. */
+  /** A load from the packet by classic BPF; outside of the packet the function returns 0. */
   #packetLoad(s: number, offset: number, size: number): void {
     const { packet } = this.#machine;
     const r = this.registers;
     const at = packet === null ? -1 : packet.classic((r[s]! + offset) | 0, size);
     r.fill(0, R1, R6);
+    r[0] = 0;
     r[1] = 0;
     if (at < 0) {
-      r[0] = 0;
-      // Ends the program itself, not only the function.
-      while (this.depth > 0) {
-        this.#stack(this.depth, 0);
-        this.depth--;
-      }
-      this.#memory.args.set(r.subarray(0, R1));
-      this.done = true;
+      this.#leave();
       return;
     }
     const { view } = this.#memory;
@@ -665,16 +662,25 @@ export class Interpreter implements Engine {
           case Op.LD_IND8:
             this.slot = slot;
             this.#packetLoad(s, words[i + 3]!, 1);
+            r = this.registers;
+            words = this.code.words;
+            slot = this.slot;
             break;
           case Op.LD_ABS16:
           case Op.LD_IND16:
             this.slot = slot;
             this.#packetLoad(s, words[i + 3]!, 2);
+            r = this.registers;
+            words = this.code.words;
+            slot = this.slot;
             break;
           case Op.LD_ABS32:
           case Op.LD_IND32:
             this.slot = slot;
             this.#packetLoad(s, words[i + 3]!, 4);
+            r = this.registers;
+            words = this.code.words;
+            slot = this.slot;
             break;
           case Op.JA:
             slot = words[i + 3]!;

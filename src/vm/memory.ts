@@ -12,6 +12,8 @@ import { InputError } from "../util/errors.js";
 
 /** Upper half of the address of region 0, if it had one like the others; like the kernel's, addresses are negative. */
 export const REGION_BASE = 0xffff8880 | 0;
+/** Where regions begin, lower half: what goes a little too far either way still says whose memory it missed. */
+const REGION_LOW = 0x4000_0000;
 /** The packet's region; its addresses have an upper half of 0. */
 export const PACKET_REGION = 0;
 /** First frame's stack; the others follow. */
@@ -98,7 +100,7 @@ export class Memory {
 
   /** Lower half of the address of a stack's first byte. */
   get stackStart(): number {
-    return (this.#spread & 0xff) << 12;
+    return REGION_LOW + ((this.#spread & 0xff) << 12);
   }
 
   /** Lets another memory grow in place of the plain one; its content is copied there first. */
@@ -159,7 +161,7 @@ export class Memory {
   region(base: number, size: number, owner: RegionOwner, flags = 0): number {
     if (this.count >= this.#capacity) this.#growTable(this.#capacity * 2);
     const id = this.count++;
-    this.#row(id, ((this.#spread * 0x9e37) & 0xffff) << 4, size, base, flags, owner);
+    this.#row(id, REGION_LOW + (((this.#spread * 0x9e37) & 0xffff) << 4), size, base, flags, owner);
     this.onChange?.();
     return id;
   }

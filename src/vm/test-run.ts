@@ -48,6 +48,15 @@ const IPV6_LEAST = ETH_HLEN + 40;
 /** struct bpf_sock. */
 const SOCK_SIZE = 80;
 const SOCK_FAMILY = 4;
+const SOCK_SRC_IP4 = 24;
+const SOCK_SRC_IP6 = 28;
+const SOCK_DST_IP4 = 52;
+const SOCK_DST_IP6 = 56;
+const SOCK_STATE = 72;
+const SOCK_RX_QUEUE = 76;
+const TCP_CLOSE = 7;
+const AF_INET = 2;
+const AF_INET6 = 10;
 const LOOPBACK = 1;
 
 const L2_TYPES: ReadonlySet<number> = new Set([ProgType.SCHED_CLS, ProgType.SCHED_ACT]);
@@ -188,10 +197,20 @@ function linkLayer(data: Uint8Array): { readonly type: number; readonly protocol
 const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
 
 /** A socket with what a test run knows of it. */
-function socketOf(vm: Vm, protocol: number): bigint {
+function socketOf(vm: Vm, protocol: number, data: Uint8Array): bigint {
   const { memory } = vm.machine;
   const at = memory.allocate(SOCK_SIZE);
-  memory.setU32(at + SOCK_FAMILY, protocol === ETH_P_IP ? 2 : protocol === ETH_P_IPV6 ? 10 : 0);
+  memory.setU32(at + SOCK_STATE, TCP_CLOSE);
+  memory.setU32(at + SOCK_RX_QUEUE, 0xffff_ffff);
+  if (protocol === ETH_P_IP) {
+    memory.setU32(at + SOCK_FAMILY, AF_INET);
+    memory.write(at + SOCK_SRC_IP4, data.subarray(ETH_HLEN + 12, ETH_HLEN + 16));
+    memory.write(at + SOCK_DST_IP4, data.subarray(ETH_HLEN + 16, ETH_HLEN + 20));
+  } else if (protocol === ETH_P_IPV6) {
+    memory.setU32(at + SOCK_FAMILY, AF_INET6);
+    memory.write(at + SOCK_SRC_IP6, data.subarray(ETH_HLEN + 8, ETH_HLEN + 24));
+    memory.write(at + SOCK_DST_IP6, data.subarray(ETH_HLEN + 24, ETH_HLEN + 40));
+  }
   return memory.address(memory.region(at, SOCK_SIZE, { what: "socket" }, RegionFlag.READ_ONLY));
 }
 
@@ -213,7 +232,7 @@ function skb(vm: Vm, request: VmTestRunRequest): PreparedRun {
   ctx.set("protocol", swap16(protocol));
   if (ctx.get("ifindex") === 0) ctx.set("ifindex", LOOPBACK);
   if (ctx.get("wire_len") === 0) ctx.set("wire_len", packet.length);
-  memory.setU64(ctx.place + fieldOffset(schedClsCtx, "sk"), socketOf(vm, protocol));
+  memory.setU64(ctx.place + fieldOffset(schedClsCtx, "sk"), socketOf(vm, protocol, data));
   ctx.follow();
   vm.machine.context = ctx;
   return { region: ctx.region, finish: (retval) => skbResult(request, ctx, packet, isL2, retval) };

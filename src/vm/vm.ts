@@ -9,6 +9,8 @@ import { Interpreter } from "./interpreter.js";
 import { type Effects, type Engine, type Fake, Machine } from "./machine.js";
 import type { VmMap } from "./maps/map.js";
 import { FRAME_SIZE, MAX_FRAMES, STACKS_AT } from "./memory.js";
+import { isWorthCompiling, WasmEngine } from "./wasm/engine.js";
+import { Uncompilable } from "./wasm/flow.js";
 
 /** How a program is run. */
 export interface VmOptions {
@@ -20,6 +22,11 @@ export interface VmOptions {
   readonly kfuncs?: Readonly<Record<number, Fake>>;
   /** Instructions that one run may execute; default a thousand million. */
   readonly budget?: number;
+  /**
+   * `wasm` compiles the program, which costs about a millisecond; `auto`, the default, does so when it has loops or ran
+   * often. What cannot be compiled is interpreted.
+   */
+  readonly engine?: "auto" | "interpreter" | "wasm";
   /** Moves all addresses: a program whose results differ with it lets addresses out. */
   readonly spread?: number;
   /** What the stack holds before a run; default 0. */
@@ -29,13 +36,18 @@ export interface VmOptions {
 /** Instructions that one run may execute when nothing else is said. */
 const DEFAULT_BUDGET = 1_000_000_000;
 
+/** Runs of a program without loops before it is compiled. */
+const RUNS_INTERPRETED = 50;
+
 /** A program on a machine of its own, with its maps. */
 export class Vm {
   readonly program: ProgramLoad;
   readonly machine: Machine;
   readonly spread: number;
   readonly #code: Code;
-  readonly #engine: Engine;
+  #engine: Engine;
+  /** Runs until the program is compiled; infinite when it cannot or must not be. */
+  #runsLeft: number;
   readonly #stackByte: number;
 
   constructor(program: ProgramLoad, options: VmOptions = {}) {
@@ -52,6 +64,9 @@ export class Vm {
     this.#code = decodeProgram(program);
     this.machine.maps(program);
     this.#engine = new Interpreter(this.machine, this.#code);
+    const { engine = "auto" } = options;
+    if (engine === "interpreter") this.#runsLeft = Number.POSITIVE_INFINITY;
+    else this.#runsLeft = engine === "wasm" || isWorthCompiling(this.#code) ? 0 : RUNS_INTERPRETED;
   }
 
   /** The program's maps, in its table's order. */
@@ -92,8 +107,25 @@ export class Vm {
     this.machine.memory.bytes.fill(this.#stackByte, STACKS_AT, STACKS_AT + MAX_FRAMES * FRAME_SIZE);
   }
 
+  /** How the program is run now. */
+  get engine(): "interpreter" | "wasm" {
+    return this.#engine instanceof WasmEngine ? "wasm" : "interpreter";
+  }
+
+  #compile(): void {
+    this.#runsLeft = Number.POSITIVE_INFINITY;
+    try {
+      const engine = new WasmEngine(this.machine);
+      engine.prepare(this.#code);
+      this.#engine = engine;
+    } catch (error) {
+      if (!(error instanceof Uncompilable)) throw error;
+    }
+  }
+
   /** Runs the program once with a region as its context; the lower half of R0, unsigned. */
   run(contextRegion: number): number {
+    if (this.#runsLeft-- <= 0) this.#compile();
     const { memory } = this.machine;
     this.clearStack();
     this.#engine.run(this.#code, memory.regionLow(contextRegion), memory.regionHigh(contextRegion));

@@ -83,18 +83,18 @@ class Loop implements Callback {
   }
 }
 
+/** As inline_bpf_loop() writes it: it looks at all of R1, and the error does not get its sign in the upper half. */
 function loop(machine: Machine): Callback | undefined {
-  const turns = machine.u32(1);
   // The flags are the fourth argument: none is known.
   if (!machine.isNull(4)) {
     machine.setNumber(-Errno.EINVAL);
     return undefined;
   }
-  if (turns > BPF_MAX_LOOPS) {
-    machine.setNumber(-Errno.E2BIG);
+  if (machine.high(1) !== 0 || machine.u32(1) > BPF_MAX_LOOPS) {
+    machine.setArg(0, -Errno.E2BIG, 0);
     return undefined;
   }
-  return new Loop(machine, turns);
+  return new Loop(machine, machine.u32(1));
 }
 
 function forEach(machine: Machine): Callback | undefined {

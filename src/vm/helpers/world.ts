@@ -19,20 +19,25 @@ function currentComm(machine: Machine): void {
   machine.memory.write(at, name);
 }
 
+/** What reading an address that is not there gives: the kernel's half of addresses may be tried, the rest may not. */
+function readError(machine: Machine, kernel: boolean): number {
+  return kernel && machine.high(3) >> 15 !== -1 ? -Errno.ERANGE : -Errno.EFAULT;
+}
+
 /** bpf_probe_read_kernel() and the like: what cannot be read becomes zeros. */
-function probeRead(machine: Machine): void {
+function probeRead(machine: Machine, kernel: boolean): void {
   const size = machine.size(2);
   const at = machine.at(1, size, true);
   const from = machine.memory.find(machine.low(3), machine.high(3), size);
   if (from >= 0) machine.memory.move(at, from, size);
   else {
     machine.memory.fill(at, size);
-    machine.setNumber(-Errno.EFAULT);
+    machine.setNumber(readError(machine, kernel));
   }
 }
 
 /** bpf_probe_read_kernel_str(): gives the bytes with the zero byte, which is always there. */
-function probeReadStr(machine: Machine): void {
+function probeReadStr(machine: Machine, kernel: boolean): void {
   const size = machine.size(2);
   const at = machine.at(1, size, true);
   const { memory } = machine;
@@ -40,7 +45,7 @@ function probeReadStr(machine: Machine): void {
   const from = room > 0 ? memory.find(machine.low(3), machine.high(3), room) : -1;
   if (from < 0 || size === 0) {
     memory.fill(at, size);
-    machine.setNumber(size === 0 ? 0 : -Errno.EFAULT);
+    machine.setNumber(size === 0 ? 0 : readError(machine, kernel));
     return;
   }
   const end = memory.bytes.subarray(from, from + room).indexOf(0);
@@ -189,13 +194,13 @@ export const worldHelpers = {
   get_current_comm: currentComm,
   get_current_cgroup_id: (machine) => machine.setResult(machine.environment.cgroupId),
   get_netns_cookie: (machine) => machine.setResult(machine.environment.netnsCookie),
-  probe_read: probeRead,
-  probe_read_kernel: probeRead,
-  probe_read_user: probeRead,
-  probe_read_str: probeReadStr,
-  probe_read_kernel_str: probeReadStr,
-  probe_read_user_str: probeReadStr,
-  copy_from_user: probeRead,
+  probe_read: (machine) => probeRead(machine, true),
+  probe_read_kernel: (machine) => probeRead(machine, true),
+  probe_read_user: (machine) => probeRead(machine, false),
+  probe_read_str: (machine) => probeReadStr(machine, true),
+  probe_read_kernel_str: (machine) => probeReadStr(machine, true),
+  probe_read_user_str: (machine) => probeReadStr(machine, false),
+  copy_from_user: (machine) => probeRead(machine, false),
   trace_printk: (machine) => {
     print(machine, templateAt(machine, 1, machine.size(2)), [machine.u64(3), machine.u64(4), machine.u64(5)]);
   },

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 import * as asm from "../../../src/asm/build.js";
-import { encodeInsns, type Insn } from "../../../src/asm/insn.js";
+import type { Insn } from "../../../src/asm/insn.js";
 import { INSN_FORMS, type InsnForm } from "../../../src/asm/isa.js";
 import * as op from "../../../src/asm/opcode.js";
 import type { SizeName } from "../../../src/asm/ops.js";
-import { MapType, ProgType } from "../../../src/kernel/uapi.js";
 import type { ProgramLoad } from "../../../src/model/load.js";
+import { mapLoad, programLoad } from "./program.js";
 
 /*
  * One program for each instruction form, which takes pairs of operands out of a map's value, so that nothing is known
@@ -115,42 +115,9 @@ export function operandProgram(form: InsnForm): OperandProgram {
     );
   });
   insns.push(asm.mov64Imm(0, 0), asm.exit());
-  return { load: socketFilter(insns, value.length), value, cases: rows.length };
-}
-
-function socketFilter(insns: readonly Insn[], valueSize: number): ProgramLoad {
   return {
-    name: "operands",
-    progType: ProgType.SOCKET_FILTER,
-    expectedAttachType: 0,
-    progFlags: 0,
-    progIfindex: 0,
-    kernVersion: 0,
-    license: "GPL",
-    attachBtfId: 0,
-    insns: encodeInsns(insns),
-    maps: [
-      {
-        name: "io",
-        type: MapType.ARRAY,
-        keySize: 4,
-        valueSize,
-        maxEntries: 1,
-        flags: 0,
-        extra: 0n,
-        btf: null,
-        btfKeyTypeId: 0,
-        btfValueTypeId: 0,
-        btfVmlinuxValueTypeId: 0,
-        inner: null,
-        frozen: false,
-        value: null,
-      },
-    ],
-    badMapInsns: [],
-    fdArray: null,
-    btf: null,
-    funcInfo: null,
-    lineInfo: null,
+    load: programLoad(insns, [mapLoad("ARRAY", 4, value.length, 1, { name: "io" })]),
+    value,
+    cases: rows.length,
   };
 }
