@@ -8,7 +8,7 @@ import { helperTable } from "./helpers/index.js";
 import { Interpreter } from "./interpreter.js";
 import { type Effects, type Engine, type Fake, Machine } from "./machine.js";
 import type { VmMap } from "./maps/map.js";
-import { FRAME_SIZE, MAX_FRAMES, STACKS_AT } from "./memory.js";
+import { FRAME_SIZE, MAX_FRAMES, STACKS_AT, toU64 } from "./memory.js";
 import { isWorthCompiling, WasmEngine } from "./wasm/engine.js";
 import { Uncompilable } from "./wasm/flow.js";
 
@@ -105,6 +105,12 @@ export class Vm {
   /** Fills the stack with what it holds before a run. */
   clearStack(): void {
     this.machine.memory.bytes.fill(this.#stackByte, STACKS_AT, STACKS_AT + MAX_FRAMES * FRAME_SIZE);
+  }
+
+  /** R0 as the last run left it, unsigned. */
+  get result(): bigint {
+    const { args } = this.machine.memory;
+    return toU64(args[0]!, args[1]!);
   }
 
   /** How the program is run now. */
