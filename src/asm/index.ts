@@ -7,4 +7,6 @@ export * from "./isa.js";
 export * from "./labels.js";
 export * from "./opcode.js";
 export * from "./ops.js";
+export { assemble } from "./text/assemble.js";
 export { type AsmOptions, assembleCode } from "./text/assemble-code.js";
+export type * from "./text/unit.js";

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+import { ARENA_SECTION, dataSectionKind } from "../kernel/sections.js";
 
 /*
  * The part of the ELF64 format that BPF objects use: System V ABI, <elf.h>, and the relocation types of
@@ -82,7 +83,7 @@ export const SECTION = {
   KCONFIG: ".kconfig",
   KSYMS: ".ksyms",
   /** Initial content of the object's arena. */
-  ARENA: ".addr_space.1",
+  ARENA: ARENA_SECTION,
   /** Map definitions of before BTF; libbpf 1.0 dropped them. */
   LEGACY_MAPS: "maps",
 } as const;
@@ -95,11 +96,4 @@ export const STRUCT_OPS_SECTIONS: ReadonlySet<string> = new Set([
   "?.struct_ops.link",
 ]);
 
-/** What kind of global data a section of this name holds; undefined when it is no data section. */
-export function dataSectionKind(name: string): "rodata" | "data" | "bss" | "arena" | undefined {
-  if (name === SECTION.ARENA) return "arena";
-  for (const kind of ["rodata", "data", "bss"] as const) {
-    if (name === `.${kind}` || name.startsWith(`.${kind}.`)) return kind;
-  }
-  return undefined;
-}
+export { dataSectionKind };

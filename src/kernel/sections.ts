@@ -245,3 +245,15 @@ function targetOf(def: SectionDef, name: string): string | null | undefined {
   if (name === def.name) return def.needsTarget === true ? undefined : null;
   return def.takesTarget && name.startsWith(`${def.name}/`) ? name.slice(def.name.length + 1) : undefined;
 }
+
+/** Section of the initial content of an object's arena. */
+export const ARENA_SECTION = ".addr_space.1";
+
+/** What kind of global data a section of this name holds; undefined when it is no data section. */
+export function dataSectionKind(name: string): "rodata" | "data" | "bss" | "arena" | undefined {
+  if (name === ARENA_SECTION) return "arena";
+  for (const kind of ["rodata", "data", "bss"] as const) {
+    if (name === `.${kind}` || name.startsWith(`.${kind}.`)) return kind;
+  }
+  return undefined;
+}

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+export { type AssembleObjectOptions, assembleObject } from "./assemble.js";
 export type * from "./codec.js";
 export type * from "./load.js";
 export * from "./make.js";
