@@ -3,7 +3,7 @@
 // all the work on a small program, so they are joined: dist/core.js holds what runs in a browser too, dist/node.js the
 // rest, and each room's index.js names its part of them.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -80,10 +80,20 @@ const jointModules = {
   },
 };
 
+/** typescript-parsec is many small files that every start would load one by one: it is joined too. */
+const { dependencies, optionalDependencies, peerDependencies } = JSON.parse(
+  readFileSync(join(root, "package.json"), "utf8"),
+);
+const external = Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies }).filter(
+  (name) => name !== "typescript-parsec",
+);
+
 await build({
   ...settings,
   entryPoints: { core: "joint:core", node: "joint:node", "cli/command-line": join(src, "cli/command-line.ts") },
   plugins: [jointModules],
+  packages: "bundle",
+  external,
   outdir,
   // Modules find package.json and the rooms' entries by paths: what they stand in lies one folder deep.
   chunkNames: "chunks/[hash]",

@@ -69,6 +69,13 @@ function commandLine(done: (code: number) => void): Command {
     .action(async (file, options) => done(await (await import("./build.js")).build(file, options)));
 
   program
+    .command("asm")
+    .description("assemble a text of instructions into an object file")
+    .argument("<file>", "text: the kernel's and LLVM's dialect, or mnemonics")
+    .option("-o, --output <file>", "object to write (default: the text's name with .o, in this directory)")
+    .action(async (file, options) => done(await (await import("./asm.js")).asmCommand(file, options)));
+
+  program
     .command("link")
     .description("link objects into one")
     .argument("<files...>", "objects (.o) or programs (.ts); of definitions that are weak the first one counts")
@@ -78,7 +85,7 @@ function commandLine(done: (code: number) => void): Command {
   program
     .command("verify")
     .description("say what the kernel's verifier will say, without loading anything")
-    .argument("[file]", "object (.o) or program (.ts)")
+    .argument("[file]", "object (.o), program (.ts) or text (.asm, .s, .bpf)")
     .option(
       "--log <level>",
       "print the verifier's log: 1 (path to the error), 2 (every instruction), 4 (statistics), 8 (keep its beginning)",
@@ -125,7 +132,7 @@ function commandLine(done: (code: number) => void): Command {
   program
     .command("run")
     .description("build, verify, load, attach and run a program until Ctrl-C")
-    .argument("<file>", "program (.ts) or object (.o)")
+    .argument("<file>", "program (.ts), object (.o) or text (.asm, .s, .bpf)")
     .argument("[args...]", "arguments for the program")
     .option("--duration <seconds>", "stop after this time", seconds)
     .option("--json", "one JSON object per event")
@@ -144,10 +151,15 @@ function commandLine(done: (code: number) => void): Command {
 
   program
     .command("disasm")
-    .description("print an object's instructions as the kernel prints them")
-    .argument("<file>", "object (.o) or program (.ts)")
+    .description("print an object's instructions as the kernel prints them, or as text for the assembler")
+    .argument("<file>", "object (.o), program (.ts) or text (.asm, .s, .bpf)")
     .option("--opcodes", "with the bytes of each instruction")
     .option("--linum", "with the source lines")
+    .addOption(
+      new Option("--dialect <dialect>", "text that asm takes, in the words of the kernel's log, of LLVM, or mnemonics")
+        .choices(["kernel", "llvm", "mnemonic"])
+        .conflicts(["opcodes", "linum"]),
+    )
     .action(async (file, options) => done(await (await import("./disasm.js")).disasm(file, options)));
 
   const btf = program.command("btf").description("show the types (BTF) of kernels, modules and objects");

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { disasmProgram } from "../asm/disasm-prog.js";
+import type { AsmDialect } from "../asm/text/print.js";
+import { objectText } from "../model/asm-text.js";
 import type { FunctionSpec, Ref } from "../model/spec.js";
 import { readInput } from "./input.js";
 import { ExitCode, print } from "./output.js";
@@ -8,6 +10,8 @@ import { ExitCode, print } from "./output.js";
 export interface DisasmOptions {
   readonly opcodes?: boolean;
   readonly linum?: boolean;
+  /** Text for the assembler in this dialect, in the place of a listing. */
+  readonly dialect?: AsmDialect;
 }
 
 function refText(ref: Ref): string {
@@ -40,6 +44,10 @@ function listing(func: FunctionSpec, options: DisasmOptions): string {
 /** `bpfsmith disasm FILE` */
 export async function disasm(file: string, options: DisasmOptions): Promise<number> {
   const { spec } = await readInput(file);
+  if (options.dialect !== undefined) {
+    print(objectText(spec, options.dialect).trimEnd());
+    return ExitCode.OK;
+  }
   spec.functions.forEach((func, i) => {
     if (i > 0) print("");
     print(`${func.name} (${func.section}):`);

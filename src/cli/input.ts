@@ -22,6 +22,20 @@ export function stemOf(path: string): string {
   return basename(path).split(".")[0] ?? "";
 }
 
+/** Whether a path names a text of instructions. */
+function isText(path: string): boolean {
+  return /\.(?:asm|s|bpf)$/.test(path);
+}
+
+/**
+ * Assembles a text.
+ * @throws InputError when it cannot be read or assembled
+ */
+export async function readText(path: string): Promise<ObjectSpec> {
+  const { assembleObject } = await import("../model/assemble.js");
+  return assembleObject(new TextDecoder().decode(readBytes(path)), { file: path });
+}
+
 function isSource(path: string): boolean {
   return /\.[cm]?[jt]s$/.test(path);
 }
@@ -79,17 +93,19 @@ function readObjectFile(path: string): Input {
 }
 
 /**
- * Reads an object file, or builds the object that a TypeScript program declares.
+ * Reads an object file, builds the object that a TypeScript program declares, or assembles a text.
  * @throws InputError when it cannot be read or built.
  */
 export async function readInput(path: string): Promise<Input> {
+  if (isText(path)) return { spec: await readText(path), source: undefined };
   return isSource(path) ? readSource(path) : readObjectFile(path);
 }
 
 /**
- * The bytes of an object file, or of the one that a TypeScript program makes.
+ * The bytes of an object file, or of the one that a TypeScript program or a text makes.
  * @throws InputError when it cannot be read or built.
  */
 export async function readObjectBytes(path: string): Promise<Uint8Array> {
+  if (isText(path)) return writeObject(await readText(path));
   return isSource(path) ? writeObject((await readSource(path)).spec) : readBytes(path);
 }

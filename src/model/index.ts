@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+
+export { objectText } from "./asm-text.js";
 export { type AssembleObjectOptions, assembleObject } from "./assemble.js";
 export type * from "./codec.js";
 export type * from "./load.js";

@@ -431,6 +431,7 @@ const CALL_KINDS: ReadonlyMap<string, Part<Statement>> = new Map([
 ]);
 
 const callee: Part<Statement> = choose(["a function", "a number", "pc+N"], (token) => {
+  if (token.kind === Kind.STRING) return named;
   if (token.kind !== Kind.WORD) return token.kind === Kind.LOCAL ? relative : helperByNumber;
   if (isRegister(token)) return byRegister;
   const { next } = token;

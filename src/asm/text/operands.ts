@@ -91,7 +91,9 @@ export const typedPlace: Part<Access & Place> = apply(seq(type, text("* ) ("), p
 }));
 
 /** A name: of a label, a map, a function. */
-export const name: Part<LineToken> = one("a name", (token) => (token.kind === Kind.WORD ? token : undefined));
+export const name: Part<LineToken> = one("a name", (token) =>
+  token.kind === Kind.WORD || token.kind === Kind.STRING ? token : undefined,
+);
 
 /** `<main+0x18>`: what llvm-objdump adds behind a distance. */
 const landing: Part<LineToken[]> = {
