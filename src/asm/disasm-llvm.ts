@@ -101,11 +101,12 @@ function formText(form: InsnForm, insn: Insn, next: Insn | undefined, slot: numb
       return `r0 = *(u${form.width} *)skb[${shown}]`;
     }
     case "ld_imm64": {
-      const value = hex(BigInt.asIntN(64, imm64Of(insn, next ?? insn)));
       const reference = callbacks.reference?.(slot);
       if (reference !== undefined) return `r${dst} = ${reference} ll`;
-      if (src === op.BPF_PSEUDO_IMM64) return `r${dst} = ${value} ll`;
-      return callbacks.complete ? `r${dst} = ${pseudoText(insn, next)} ll` : `ld_pseudo r${dst}, ${hex(src)}, ${value}`;
+      if (src === op.BPF_PSEUDO_IMM64) return `r${dst} = ${hex(BigInt.asIntN(64, imm64Of(insn, next ?? insn)))} ll`;
+      return callbacks.complete
+        ? `r${dst} = ${pseudoText(insn, next)} ll`
+        : `ld_pseudo r${dst}, ${hex(src)}, ${hex(imm >>> 0)}`;
     }
     case "ja":
       return form.imm === "slots" ? `gotol ${landing(imm)}` : `goto ${landing(off)}`;

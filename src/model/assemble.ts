@@ -31,7 +31,9 @@ export function assembleObject(text: string, options: AssembleObjectOptions = {}
 export function objectOf(unit: AsmUnit, name: string, file: string): ObjectSpec {
   const btf = new BtfBuilder();
   // What a global subprogram takes only its C prototype would say; without types it is verified like a static one.
-  const typed = unit.functions.every(({ section, linkage }) => section !== TEXT || linkage === "static");
+  const typed = unit.functions.every(
+    ({ section, linkage, hidden }) => section !== TEXT || linkage === "static" || hidden,
+  );
   const functions = unit.functions.map((func) => functionOf(func, typed ? btf : undefined, file));
   const data = unit.data.map((section) => dataOf(section, btf));
   const maps = unit.maps.map((map) => mapOf(map, unit.maps, btf));

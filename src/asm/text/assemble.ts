@@ -359,6 +359,12 @@ class UnitText implements Reader {
     const refs = bytes.fixups.map(
       (fixup): AsmDataRef => this.#source.at(fixup.line, () => this.#dataRef(fixup.name, fixup)),
     );
+    const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
+    for (const ref of refs) {
+      // What is added to a section's address stands in its place, as in files.
+      if (ref.kind === "data") view.setInt32(ref.offset, ref.target, true);
+      if (ref.kind === "data" && ref.size === 8) view.setInt32(ref.offset + 4, ref.target < 0 ? -1 : 0, true);
+    }
     return [{ section: name, content, align: Math.max(bytes.align, 1), variables, refs }];
   }
 
