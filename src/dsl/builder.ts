@@ -4,8 +4,9 @@ import { type Code, type LoopControl, type Operand, promote } from "./code.js";
 import type { Block as Start } from "./codegen/ir.js";
 import { Condition, type Test } from "./condition.js";
 import { KernelAccess } from "./core.js";
-import { type Helpers, type ProgramKind, withHelpers } from "./helpers.js";
+import { type Helpers, withHelpers } from "./helpers.js";
 import { CODE, type CompileError, MEMORY, type Memory, READ } from "./internals.js";
+import type { ProgramKind, ReturnArgs } from "./kinds.js";
 import { fill, type Init, type Place, stackPlace } from "./places.js";
 import type { MaybeNull } from "./pointers.js";
 import { type PrintArg, printk } from "./printk.js";
@@ -56,9 +57,9 @@ export type SwitchCases =
 
 /**
  * A program while it is written: `p` in the callbacks. Its methods stand for statements, in the order of their calls;
- * the helpers that the program's type may call are methods too.
+ * the helpers that the program's type may call are methods too. `Returned` are the parameters of `return`.
  */
-export class ProgramBuilder extends KernelAccess {
+export class ProgramBuilder<Returned extends readonly unknown[] = [result?: IntArg]> extends KernelAccess {
   readonly [CODE]: Code;
 
   /** @internal */
@@ -229,9 +230,9 @@ export class ProgramBuilder extends KernelAccess {
   }
 
   /** Ends the program with a result. What the outermost callback returns does the same. */
-  return(result: IntArg = 0): void {
+  return(...result: Returned): void {
     this[CODE].mark();
-    this[CODE].return(coerce(this[CODE], result, s64));
+    this[CODE].return(coerce(this[CODE], (result[0] ?? 0) as IntArg, s64));
   }
 
   /* Arithmetic beyond operators. */
@@ -290,7 +291,7 @@ function log2(code: Code, value: Operand): Operand {
 }
 
 /** `p` in a program of a kind: statements, and the helpers that the kind may call. */
-export type Program<Kind extends ProgramKind> = ProgramBuilder & Helpers<Kind>;
+export type Program<Kind extends ProgramKind> = ProgramBuilder<ReturnArgs<Kind>> & Helpers<Kind>;
 
 const prototypes = new Map<ProgramKind, object>();
 

@@ -86,6 +86,8 @@ export class Code {
   #depth = 0;
   #flow: Flow = NO_RECORDS;
   #finished = false;
+  /** What the kernel lets the program return; null for anything. */
+  #results: readonly number[] | null = null;
   readonly #returns = new Map<bigint, Block>();
   readonly #freeTemporaries: StackSlot[] = [];
 
@@ -510,8 +512,21 @@ export class Code {
     this.#flow = before;
   }
 
+  /** From here on the program may return these numbers only. */
+  limitResults(results: readonly number[] | null): void {
+    this.#results = results;
+  }
+
+  #checkResult(operand: Operand): void {
+    if (this.#results === null || !("value" in operand) || this.#flow === null) return;
+    const result = Number(BigInt.asIntN(64, operand.value));
+    if (this.#results.includes(result)) return;
+    throw this.fail(`the kernel lets this program return ${this.#results.join(", ")} only, not ${result}`);
+  }
+
   /** Ends the program with a result. */
   return(operand: Operand): void {
+    this.#checkResult(operand);
     if (this.#flow !== null) {
       const open = [...this.#flow.keys()][0];
       if (open !== undefined) throw this.#unfinished(open);

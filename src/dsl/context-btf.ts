@@ -37,6 +37,13 @@ export const rawTracepointType: ContextType = (btf) => {
   });
 };
 
+/** `struct bpf_nf_ctx`: pointers to `struct nf_hook_state` and `struct sk_buff`. */
+export const netfilterType: ContextType = (btf) => {
+  const pointer = btf.ptr(0);
+  const members = ["state", "skb"].map((name, i) => ({ name, type: pointer, bitOffset: i * 64, bitSize: 0 }));
+  return btf.add({ kind: "struct", name: "bpf_nf_ctx", size: 16, members });
+};
+
 function fieldType(btf: BtfBuilder, { size, signed, isDynamic, arrayLen, type }: TracepointField): number {
   const isWord = (bytes: number): boolean => [1, 2, 4, 8].includes(bytes);
   if (arrayLen === undefined || isDynamic) {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 import { ArgType, baseType, RetType, typeMayBeNull } from "../kernel/bpf-types.js";
-import { type HelperProto, helperByName, helperProto } from "../kernel/helpers/index.js";
+import { ALL_CAPS, type HelperProto, helperByName, helperProto } from "../kernel/helpers/index.js";
 import type { HelperName } from "../kernel/helpers/names.js";
 import type { coreProtos } from "../kernel/helpers/protos-core.js";
 import type { packetProtos } from "../kernel/helpers/protos-packet.js";
 import type { socketProtos } from "../kernel/helpers/protos-socket.js";
 import type { tracingProtos } from "../kernel/helpers/protos-tracing.js";
 import { helperResults } from "../kernel/helpers/results.js";
-import type { socketFilter, xdp } from "../kernel/helpers/sets-packet.js";
-import type { kprobe, rawTracepoint, tracepoint } from "../kernel/helpers/sets-tracing.js";
-import { ProgType, progTypeName } from "../kernel/uapi.js";
+import type { helperSetTable } from "../kernel/helpers/sets.js";
+import { progTypeName } from "../kernel/uapi.js";
 import { callHelper, camelCase } from "./call.js";
 import type { Code } from "./code.js";
 import type { Reg } from "./codegen/ir.js";
 import { CODE, isMemory, MEMORY, type Memory, type Scope } from "./internals.js";
+import { type KindRow, kindRow, type ProgramKind } from "./kinds.js";
 import { AnyMap, mapAddress } from "./maps.js";
 import { SizedMemory } from "./places.js";
 import { type IntType, s64, u32, u64 } from "./types.js";
@@ -24,24 +24,12 @@ import { checkOwner, coerce, describeValue, type Int, type IntArg, isInt, Value 
  * compiler (the types below) and at run time (the functions below that) alike.
  */
 
-/** Program types that can be written, and where the table's search for their helpers begins. */
-export interface ProgramSets {
-  tracepoint: typeof tracepoint;
-  rawTracepoint: typeof rawTracepoint;
-  kprobe: typeof kprobe;
-  socketFilter: typeof socketFilter;
-  xdp: typeof xdp;
-}
+type Sets = typeof helperSetTable;
 
-export type ProgramKind = keyof ProgramSets;
-
-export const PROGRAM_TYPES = {
-  tracepoint: ProgType.TRACEPOINT,
-  rawTracepoint: ProgType.RAW_TRACEPOINT,
-  kprobe: ProgType.KPROBE,
-  socketFilter: ProgType.SOCKET_FILTER,
-  xdp: ProgType.XDP,
-} as const satisfies Record<ProgramKind, number>;
+/** Where the search for the helpers of a kind begins. */
+type SetOf<Kind extends ProgramKind> = KindRow<Kind>["progType"] extends keyof Sets
+  ? Sets[KindRow<Kind>["progType"]]
+  : never;
 
 /** Helpers that are called in other words: through maps, records and `p.printk`. */
 const SPOKEN_FOR = [
@@ -69,14 +57,24 @@ type Choices<Set> = Set extends { readonly helpers: infer Own; readonly next: in
     : Own & Omit<Choices<Next>, keyof Own>
   : never;
 
-/** The variant that ordinary programs get. */
-type Variant<Choice> = Choice extends string
+/** The variant that programs of an attach type get. */
+type Variant<Choice, Attach, Sleeps> = Choice extends string
   ? Choice
-  : Choice extends { readonly other: infer Other }
-    ? Variant<Other>
-    : Choice extends { readonly needs: string; readonly proto: infer Proto }
-      ? Proto
-      : never;
+  : Choice extends { readonly sleepable: infer Sleepable; readonly other: infer Other }
+    ? Sleeps extends true
+      ? Sleepable
+      : Other
+    : Choice extends {
+          readonly attach: readonly (infer Own)[];
+          readonly proto: infer Proto;
+          readonly other: infer Other;
+        }
+      ? Attach extends Own
+        ? Proto
+        : Variant<Other, Attach, Sleeps>
+      : Choice extends { readonly needs: string; readonly proto: infer Proto }
+        ? Proto
+        : never;
 
 /** The first word of an argument's type, without its flags. */
 type Base<Arg> = Arg extends `${infer First} | ${string}` ? First : Arg;
@@ -94,7 +92,7 @@ type Parameters<Args extends readonly string[]> = Args extends readonly [
 ]
   ? Base<First> extends "ANYTHING"
     ? [value: IntArg, ...Parameters<Rest>]
-    : Base<First> extends "PTR_TO_CTX"
+    : Base<First> extends "PTR_TO_CTX" | "PTR_TO_CTX_OR_NULL"
       ? Parameters<Rest>
       : Base<First> extends "CONST_MAP_PTR"
         ? [map: AnyMap, ...Parameters<Rest>]
@@ -116,7 +114,13 @@ type WithoutSize<Args extends readonly string[]> = Args extends readonly [
 
 type ResultName<Helper> = Helper extends keyof typeof helperResults ? (typeof helperResults)[Helper] : "s64";
 
-type Method<Row> = Row extends {
+type Method<Row, Sleeps> = Row extends { readonly mightSleep: true }
+  ? Sleeps extends true
+    ? AnyMethod<Row>
+    : never
+  : AnyMethod<Row>;
+
+type AnyMethod<Row> = Row extends {
   readonly helper: infer Helper;
   readonly ret: infer Ret;
   readonly args: infer Args extends readonly string[];
@@ -139,14 +143,19 @@ export type CamelCase<S> = S extends `${infer Head}_${infer Tail}`
 
 type RowOf<Variants> = Variants extends keyof Protos ? Protos[Variants] : never;
 
-type AllMethods<C> = {
-  readonly [K in keyof C as K extends SpokenFor ? never : CamelCase<K>]: Method<RowOf<Variant<C[K]>>>;
+type AllMethods<C, Attach, Sleeps> = {
+  readonly [K in keyof C as K extends SpokenFor ? never : CamelCase<K>]: Method<
+    RowOf<Variant<C[K], Attach, Sleeps>>,
+    Sleeps
+  >;
 };
 
 type WithoutNever<M> = { readonly [K in keyof M as [M[K]] extends [never] ? never : K]: M[K] };
 
 /** The helpers that programs of a kind may call, as methods. */
-export type Helpers<Kind extends ProgramKind> = WithoutNever<AllMethods<Choices<ProgramSets[Kind]>>>;
+export type Helpers<Kind extends ProgramKind> = WithoutNever<
+  AllMethods<Choices<SetOf<Kind>>, KindRow<Kind>["attachType"], KindRow<Kind>["sleepable"]>
+>;
 
 /* Run time. */
 
@@ -275,7 +284,9 @@ function callMethod(code: Code, proto: HelperProto, given: readonly unknown[]): 
 
 /** Why programs of a kind cannot call a helper in this way; null when they can. */
 function objection(kind: ProgramKind, proto: HelperProto | null, method: string): string | null {
-  if (proto === null) return `a ${progTypeName(PROGRAM_TYPES[kind])} program may not call ${method}()`;
+  const { progType, sleepable, name } = kindRow(kind);
+  if (proto === null) return `a ${progTypeName(progType)} program (${name}) may not call ${method}()`;
+  if (proto.mightSleep && !sleepable) return `${method}() may sleep, which programs of section ${name} may not`;
   if (isCallable(proto)) return null;
   return `${method}() cannot be called from here yet: it takes or gives something that the DSL has no type for`;
 }
@@ -288,7 +299,8 @@ function snakeCase(method: string): string {
 function helperMethod(kind: ProgramKind, id: number, method: string) {
   return function (this: Scope, ...given: unknown[]): Int | undefined {
     const code = this[CODE];
-    const proto = helperProto(PROGRAM_TYPES[kind], 0, id);
+    const { progType, attachType, sleepable } = kindRow(kind);
+    const proto = helperProto(progType, attachType, id, ALL_CAPS, sleepable);
     const why = objection(kind, proto, method);
     if (proto !== null && why === null) return callMethod(code, proto, given);
     code.mark();

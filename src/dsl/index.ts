@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-export { XdpAction } from "../kernel/uapi.js";
+export { SkAction, TcAction, XdpAction } from "../kernel/uapi.js";
 export { type BtfTypes, btfTypes } from "./btf-types.js";
 export type {
   ConditionArg,
@@ -11,7 +11,19 @@ export type {
   WhileOptions,
 } from "./builder.js";
 export type { Condition } from "./condition.js";
-export type { KprobeContext, RawTracepointContext, ReadOnlyInt, SocketFilterContext, XdpContext } from "./context.js";
+export type {
+  ContextOf,
+  FlowKeys,
+  KprobeContext,
+  NetfilterContext,
+  PerfEventContext,
+  RawTracepointContext,
+  ReadOnlyPlace,
+  SocketFilterContext,
+  SyscallContext,
+  WritableTracepointContext,
+  XdpContext,
+} from "./context.js";
 export type { Read } from "./core.js";
 export {
   type ExternOptions,
@@ -31,7 +43,8 @@ export {
   type TypedKsym,
   tristate,
 } from "./externs.js";
-export type { Helpers, ProgramKind } from "./helpers.js";
+export type { ContextArray, ContextInt, ReadOnlyInt } from "./fields.js";
+export type { Helpers } from "./helpers.js";
 export type { CompileError, Memory, Scope } from "./internals.js";
 export type { KernelElements, KernelInt, KernelObject, KernelPlace, KernelRef } from "./kernel-places.js";
 export {
@@ -47,6 +60,7 @@ export {
   kernelTypedef,
   kernelUnion,
 } from "./kernel-types.js";
+export type { Answer, ProgramKind, ResultOf } from "./kinds.js";
 export {
   type AnyMap,
   type ArrayMap,
@@ -73,9 +87,11 @@ export {
   kprobe,
   kretprobe,
   type ProgramDecl,
+  program,
   type Result,
   rawTracepoint,
   socketFilter,
+  tc,
   tracepoint,
   xdp,
 } from "./programs.js";

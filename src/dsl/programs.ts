@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: MIT
-import { kprobeCtx, socketFilterCtx, xdpCtx } from "../kernel/ctx/index.js";
-import { InputError } from "../util/errors.js";
+import { ctxLayout } from "../kernel/ctx/index.js";
+import { resultsOf } from "../kernel/prog-results.js";
+import { parseSection, type SectionDef, type SectionName } from "../kernel/sections.js";
+import { ProgType } from "../kernel/uapi.js";
+import { BugError, InputError } from "../util/errors.js";
 import { newBuilder, type Program } from "./builder.js";
 import { Code, type Surroundings } from "./code.js";
 import type { Routine } from "./codegen/ir.js";
 import {
-  KprobeContext,
-  RawTracepointContext,
+  type ContextOf,
+  type KprobeContext,
+  newContext,
+  type RawTracepointContext,
   type SocketFilterContext,
-  socketFilterContext,
-  XdpContext,
+  type XdpContext,
 } from "./context.js";
-import { type ContextType, layoutType, rawTracepointType } from "./context-btf.js";
-import type { ProgramKind } from "./helpers.js";
+import { type ContextType, layoutType, netfilterType, rawTracepointType } from "./context-btf.js";
 import type { CompileError } from "./internals.js";
+import { type Answer, type KindOfSection, type KnownSection, kindRow, type ProgramKind } from "./kinds.js";
 import { callerPosition, type Position } from "./position.js";
 import { type TracepointResolver, tracepointContext } from "./tracepoint-context.js";
 import type { DeclaredContext, KnownContext, KnownTracepoint } from "./tracepoint-types.js";
 import { type Fields, s64 } from "./types.js";
 import { coerce, describeValue, type IntArg, isInt } from "./values.js";
 
-/** What a program's callback answers: the program's result. Nothing stands for 0. */
+/** What a program's callback answers where any result will do. Nothing stands for 0. */
 // biome-ignore lint/suspicious/noConfusingVoidType: callbacks without a return statement are meant.
 export type Result = IntArg | void;
 
@@ -54,10 +58,10 @@ interface Parts<Kind extends ProgramKind, Ctx> {
   readonly name: string;
   readonly section: string;
   readonly context: (code: Code, tracepoints?: TracepointResolver) => Context<Ctx>;
-  readonly body: (p: Program<Kind>, ctx: Ctx) => Result;
+  readonly body: (p: Program<Kind>, ctx: Ctx) => unknown;
 }
 
-function program<Kind extends ProgramKind, Ctx>({ kind, name, section, context, body }: Parts<Kind, Ctx>): ProgramDecl {
+function declare<Kind extends ProgramKind, Ctx>({ kind, name, section, context, body }: Parts<Kind, Ctx>): ProgramDecl {
   if (!IDENTIFIER.test(name)) throw new InputError(`"${name}" cannot name a program: it is not a C identifier`);
   const at: Position | null = callerPosition();
   return {
@@ -66,6 +70,8 @@ function program<Kind extends ProgramKind, Ctx>({ kind, name, section, context, 
     section,
     write(surroundings, tracepoints) {
       const code = new Code(name, at, surroundings);
+      const { progType, attachType } = kindRow(kind);
+      code.limitResults(resultsOf(progType, attachType));
       const { value, type } = context(code, tracepoints);
       const result: unknown = body(newBuilder(kind, code), value);
       code.return(coerce(code, checkResult(code, result), s64));
@@ -78,6 +84,40 @@ function checkResult(code: Code, result: unknown): IntArg {
   if (result === undefined) return 0;
   if (typeof result === "number" || typeof result === "bigint" || isInt(result)) return result;
   throw code.fail(`a program's result is an integer, got ${describeValue(result)}`);
+}
+
+/**
+ * A program of any section whose name says all of it, e.g. `program("cgroup/connect4", "redirect", (p, ctx) => 1)`. Its
+ * context, its helpers and what it may return follow from the section.
+ * @param section a SEC name as libbpf has them, with its target where it takes one: `uprobe/PATH:OFFSET`.
+ * @param name the program's name.
+ * @throws InputError for a section that is none, and a name that is no C identifier.
+ */
+export function program<const Section extends string>(
+  section: Section & KnownSection<Section>,
+  name: string,
+  body: (p: Program<KindOfSection<Section>>, ctx: ContextOf<KindOfSection<Section>>) => Answer<KindOfSection<Section>>,
+): ProgramDecl {
+  const parsed = parseSection(section);
+  if (parsed === undefined) throw new InputError(`there is no section ${section}`);
+  const { def } = parsed;
+  if (def.targetIsBtf || def.progType === ProgType.TRACEPOINT || def.progType === ProgType.STRUCT_OPS) {
+    throw new InputError(`program() cannot declare programs of section ${def.name}: they have a function of their own`);
+  }
+  return declare({ kind: def.name as SectionName, name, section, context: plainContext(def), body: body as never });
+}
+
+function plainContext(def: SectionDef): (code: Code) => Context<never> {
+  return (code) => ({ value: newContext(code, def) as never, type: contextType(def.progType) });
+}
+
+function contextType(progType: number): ContextType {
+  if (progType === ProgType.RAW_TRACEPOINT || progType === ProgType.RAW_TRACEPOINT_WRITABLE) return rawTracepointType;
+  if (progType === ProgType.SYSCALL) return () => 0;
+  if (progType === ProgType.NETFILTER) return netfilterType;
+  const layout = ctxLayout(progType);
+  if (layout === undefined) throw new BugError(`no context is known for program type ${progType}`);
+  return layoutType(layout);
 }
 
 /** What stands in the place of a tracepoint's path that the table does not know. */
@@ -96,41 +136,31 @@ type KnownPath<Path> = Path extends KnownTracepoint
 export function tracepoint<const Path extends string>(
   path: Path & KnownPath<Path>,
   name: string,
-  body: (p: Program<"tracepoint">, ctx: KnownContext<Path>) => Result,
+  body: (p: Program<"tracepoint">, ctx: KnownContext<Path>) => Answer<"tracepoint">,
 ): ProgramDecl;
 export function tracepoint<F extends Fields>(
   path: string,
   name: string,
   fields: F,
-  body: (p: Program<"tracepoint">, ctx: DeclaredContext<F>) => Result,
+  body: (p: Program<"tracepoint">, ctx: DeclaredContext<F>) => Answer<"tracepoint">,
 ): ProgramDecl;
 export function tracepoint(
   path: string,
   name: string,
-  ...rest: [fields: Fields, body: (p: never, ctx: never) => Result] | [body: (p: never, ctx: never) => Result]
+  ...rest: [fields: Fields, body: (p: never, ctx: never) => unknown] | [body: (p: never, ctx: never) => unknown]
 ): ProgramDecl {
   const [fields, body] = rest.length === 2 ? rest : [null, rest[0]];
   if (!/^[^/]+\/[^/]+$/.test(path)) {
     throw new InputError(`"${path}" is no tracepoint: expected category/name, e.g. sched/sched_switch`);
   }
-  return program({
+  return declare({
     kind: "tracepoint",
     name,
     section: `tracepoint/${path}`,
     context: (code, tracepoints) => tracepointContext(code, path, fields, tracepoints) as Context<unknown>,
-    body: body as (p: Program<"tracepoint">, ctx: unknown) => Result,
+    body: body as (p: Program<"tracepoint">, ctx: unknown) => unknown,
   });
 }
-
-const rawTracepointContext = (code: Code): Context<RawTracepointContext> => ({
-  value: new RawTracepointContext(code),
-  type: rawTracepointType,
-});
-
-const kprobeContext = (code: Code): Context<KprobeContext> => ({
-  value: new KprobeContext(code),
-  type: layoutType(kprobeCtx),
-});
 
 /**
  * A program at a raw tracepoint, which gets the arguments as the kernel's code passes them.
@@ -139,43 +169,43 @@ const kprobeContext = (code: Code): Context<KprobeContext> => ({
 export function rawTracepoint(
   event: string,
   name: string,
-  body: (p: Program<"rawTracepoint">, ctx: RawTracepointContext) => Result,
+  body: (p: Program<"rawTracepoint">, ctx: RawTracepointContext) => Answer<"rawTracepoint">,
 ): ProgramDecl {
-  const section = `raw_tracepoint/${event}`;
-  return program({ kind: "rawTracepoint", name, section, context: rawTracepointContext, body });
+  return program(`raw_tracepoint/${event}`, name, body);
 }
 
 /** A program at the entry of a kernel function. */
 export function kprobe(
   func: string,
   name: string,
-  body: (p: Program<"kprobe">, ctx: KprobeContext) => Result,
+  body: (p: Program<"kprobe">, ctx: KprobeContext) => Answer<"kprobe">,
 ): ProgramDecl {
-  const section = `kprobe/${func}`;
-  return program({ kind: "kprobe", name, section, context: kprobeContext, body });
+  return program(`kprobe/${func}`, name, body);
 }
 
 /** A program at the return of a kernel function. */
 export function kretprobe(
   func: string,
   name: string,
-  body: (p: Program<"kprobe">, ctx: KprobeContext) => Result,
+  body: (p: Program<"kretprobe">, ctx: KprobeContext) => Answer<"kretprobe">,
 ): ProgramDecl {
-  const section = `kretprobe/${func}`;
-  return program({ kind: "kprobe", name, section, context: kprobeContext, body });
+  return program(`kretprobe/${func}`, name, body);
 }
 
 /** A program on a socket: its result says how many bytes of a packet the socket gets, 0 for none. */
 export function socketFilter(
   name: string,
-  body: (p: Program<"socketFilter">, ctx: SocketFilterContext) => IntArg,
+  body: (p: Program<"socketFilter">, ctx: SocketFilterContext) => Answer<"socketFilter">,
 ): ProgramDecl {
-  const context = (code: Code) => ({ value: socketFilterContext(code), type: layoutType(socketFilterCtx) });
-  return program({ kind: "socketFilter", name, section: "socket", context, body });
+  return program("socket", name, body);
 }
 
 /** A program at a network interface, before anything else sees a packet: its result is an `XdpAction`. */
-export function xdp(name: string, body: (p: Program<"xdp">, ctx: XdpContext) => IntArg): ProgramDecl {
-  const context = (code: Code) => ({ value: new XdpContext(code), type: layoutType(xdpCtx) });
-  return program({ kind: "xdp", name, section: "xdp", context, body });
+export function xdp(name: string, body: (p: Program<"xdp">, ctx: XdpContext) => Answer<"xdp">): ProgramDecl {
+  return program("xdp", name, body);
+}
+
+/** A program at a network interface's queueing discipline (`clsact`): its result is a `TcAction`. */
+export function tc(name: string, body: (p: Program<"tc">, ctx: ContextOf<"tc">) => Answer<"tc">): ProgramDecl {
+  return program("tc", name, body);
 }

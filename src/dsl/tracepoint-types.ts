@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import type { eventRows, syscallArgs } from "../kernel/tracepoint-table.js";
-import type { ReadOnlyInt } from "./context.js";
+import type { ReadOnlyInt } from "./fields.js";
 import type { Memory, Scope } from "./internals.js";
 import type { ArrayType, CType, Fields, IntName, IntType, PtrType } from "./types.js";
 import type { Int } from "./values.js";

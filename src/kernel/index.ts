@@ -6,6 +6,7 @@ export * from "./helpers/index.js";
 export * from "./license.js";
 export * from "./limits.js";
 export * from "./profile.js";
+export * from "./prog-results.js";
 export * from "./prog-rights.js";
 export * from "./rules.js";
 export * from "./sections.js";

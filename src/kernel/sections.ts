@@ -83,7 +83,33 @@ export interface SectionDef {
 
 type Trait = "target" | "btf" | "sleepable" | "frags";
 
-function def(name: string, progType: number, attachType: number, attach: AttachKind, ...traits: Trait[]): SectionDef {
+/** A row of the table, whose literal types tell the compiler what the table says. */
+interface Row<N extends string, P extends number, A extends number, T extends readonly Trait[]> extends SectionDef {
+  readonly name: N;
+  readonly progType: P;
+  readonly attachType: A;
+  readonly takesTarget: Extract<T[number], "target" | "btf"> extends never ? false : true;
+  readonly sleepable: "sleepable" extends T[number] ? true : false;
+  readonly targetIsBtf: "btf" extends T[number] ? true : false;
+}
+
+function def<const N extends string, P extends number, A extends number, const T extends readonly Trait[]>(
+  name: N,
+  progType: P,
+  attachType: A,
+  attach: AttachKind,
+  ...traits: T
+): Row<N, P, A, T> {
+  return make(name, progType, attachType, attach, traits) as Row<N, P, A, T>;
+}
+
+function make(
+  name: string,
+  progType: number,
+  attachType: number,
+  attach: AttachKind,
+  traits: readonly Trait[],
+): SectionDef {
   const sleepable = traits.includes("sleepable");
   const targetIsBtf = traits.includes("btf");
   return {
@@ -102,7 +128,7 @@ const P = ProgType;
 const A = AttachType;
 
 /** The SEC names as libbpf 1.5 has them. The order does not matter: no name is ambiguous. */
-export const SECTIONS: readonly SectionDef[] = [
+export const SECTIONS = [
   def("socket", P.SOCKET_FILTER, 0, "socket"),
   def("sk_reuseport/migrate", P.SK_REUSEPORT, A.SK_REUSEPORT_SELECT_OR_MIGRATE, "reuseport"),
   def("sk_reuseport", P.SK_REUSEPORT, A.SK_REUSEPORT_SELECT, "reuseport"),
@@ -208,7 +234,13 @@ export const SECTIONS: readonly SectionDef[] = [
   def("cgroup/getsockopt", P.CGROUP_SOCKOPT, A.CGROUP_GETSOCKOPT, "cgroup"),
   def("cgroup/setsockopt", P.CGROUP_SOCKOPT, A.CGROUP_SETSOCKOPT, "cgroup"),
   def("cgroup/dev", P.CGROUP_DEVICE, A.CGROUP_DEVICE, "cgroup"),
-];
+] as const satisfies readonly SectionDef[];
+
+/** The names of the table, without targets. */
+export type SectionName = (typeof SECTIONS)[number]["name"];
+
+/** What the table says of a name, for the compiler. */
+export type SectionRow<Name extends SectionName> = Extract<(typeof SECTIONS)[number], { readonly name: Name }>;
 
 /** A SEC name taken apart. */
 export interface ParsedSection {
@@ -219,7 +251,14 @@ export interface ParsedSection {
   readonly autoload: boolean;
 }
 
-const BY_NAME: ReadonlyMap<string, SectionDef> = new Map(SECTIONS.map((section) => [section.name, section]));
+const BY_NAME: ReadonlyMap<string, SectionDef> = new Map<string, SectionDef>(
+  SECTIONS.map((section) => [section.name, section]),
+);
+
+/** What the table says of a name without target. */
+export function sectionRow(name: SectionName): SectionDef {
+  return BY_NAME.get(name)!;
+}
 
 /**
  * Looks a SEC name up; undefined when it stands for no program type.

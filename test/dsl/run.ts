@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Test } from "tap";
 import type { ObjectDecl } from "../../src/dsl/object.js";
-import { type LoadedObject, loadObject } from "../../src/load/index.js";
+import { askKernelOnce, type LoadedObject, loadObject, runningKernel } from "../../src/load/index.js";
 import { resolveObject } from "../../src/object/resolve.js";
 import { testRun } from "../../src/syscall/program.js";
 import { needsMirroredKernel, sameAsKernel } from "../support/live-parity.js";
+import { judge } from "../support/parity.js";
 
 /** An Ethernet frame that is long enough for test runs: an IPv4 header of 20 bytes with this protocol, to nowhere. */
 export function packet(protocol = 17, size = 64): Uint8Array {
@@ -34,4 +36,16 @@ export function loadSame(t: Test, decl: ObjectDecl): LoadedObject {
   const resolved = resolveObject(decl.build());
   if (needsMirroredKernel().skip === false) for (const program of resolved.programs) sameAsKernel(t, program);
   return loadObject(resolved);
+}
+
+/** Builds an object and has mirror and kernel judge its programs: both must accept, with the same log. */
+export async function sameAnswers(t: Test, decl: ObjectDecl, what: string): Promise<void> {
+  for (const { load } of resolveObject(decl.build(), runningKernel()).programs) {
+    const kernel = askKernelOnce(load);
+    t.equal(kernel.errno, 0, `the kernel accepts ${what}: ${kernel.log.split("\n").slice(-4).join("; ")}`);
+    if (kernel.errno !== 0) continue;
+    const { kind, difference } = judge({ id: what, load, kernel });
+    t.equal(kind, null, `the mirror says the same of ${what}: ${JSON.stringify(difference)}`);
+  }
+  await sleep(1);
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+import { AttachType } from "../uapi.js";
+import { type CtxLayout, field, words } from "./types.js";
 
 /**
  * Offsets in the socket structures that programs reach through pointers (include/uapi/linux/bpf.h).
@@ -34,3 +36,80 @@ export function isBpfTcpSockUpperHalf(off: number): boolean {
 
 /** `struct bpf_xdp_sock`: one 4-byte field. */
 export const BpfXdpSock = { size: 4 } as const;
+
+const network = { network: 32 } as const;
+const network6 = { network: 32, count: 4 } as const;
+
+/** Fields that a socket of any state has. */
+const commonFields = [
+  field("bound_dev_if", BpfSock.bound_dev_if, 4, "full"),
+  field("family", BpfSock.family, 4, "full"),
+  field("src_ip4", BpfSock.src_ip4, 4, "full", network),
+  field("src_ip6", BpfSock.src_ip6, 4, "full", network6),
+  field("src_port", BpfSock.src_port, 4, "full"),
+  field("dst_port", BpfSock.dst_port, 2, "full", { network: 16 }),
+  field("dst_ip4", BpfSock.dst_ip4, 4, "full", network),
+  field("dst_ip6", BpfSock.dst_ip6, 4, "full", network6),
+  field("state", BpfSock.state, 4, "full"),
+  field("rx_queue_mapping", BpfSock.rx_queue_mapping, 4, "full"),
+] as const;
+
+/** What programs read of a socket that may be no full one (bpf_sock_common_is_valid_access()). */
+export const sockCommonLayout = { name: "struct bpf_sock", size: BpfSock.size, fields: commonFields } as const;
+
+/** What programs read of a full socket (bpf_sock_is_valid_access()). */
+export const sockLayout = {
+  name: "struct bpf_sock",
+  size: BpfSock.size,
+  fields: [
+    ...commonFields,
+    field("type", BpfSock.type, 4, "full"),
+    field("protocol", BpfSock.protocol, 4, "full"),
+    field("mark", BpfSock.mark, 4, "full"),
+    field("priority", BpfSock.priority, 4, "full"),
+  ],
+} as const;
+
+const created = [AttachType.CGROUP_INET_SOCK_CREATE, AttachType.CGROUP_INET_SOCK_RELEASE] as const;
+const bound4 = [AttachType.CGROUP_INET4_POST_BIND] as const;
+const bound6 = [AttachType.CGROUP_INET6_POST_BIND] as const;
+
+/**
+ * What cgroup_sock programs may do with their context, by attach type (sock_filter_is_valid_access()). Smaller accesses
+ * than these, which the kernel allows too, are the verifier's to judge.
+ */
+export const cgroupSockCtx = {
+  name: "struct bpf_sock",
+  size: BpfSock.size,
+  fields: [
+    field("bound_dev_if", BpfSock.bound_dev_if, 4, "full", { write: "full", attach: created }),
+    field("family", BpfSock.family, 4, "full"),
+    field("type", BpfSock.type, 4, "full"),
+    field("protocol", BpfSock.protocol, 4, "full"),
+    field("mark", BpfSock.mark, 4, "full", { write: "full", attach: created }),
+    field("priority", BpfSock.priority, 4, "full", { write: "full", attach: created }),
+    field("src_ip4", BpfSock.src_ip4, 4, "full", { attach: bound4, network: 32 }),
+    field("src_ip6", BpfSock.src_ip6, 4, "full", { attach: bound6, count: 4, network: 32 }),
+    field("src_port", BpfSock.src_port, 4, "full", { attach: [...bound4, ...bound6] }),
+    field("dst_port", BpfSock.dst_port, 2, "full", { network: 16 }),
+    field("dst_ip4", BpfSock.dst_ip4, 4, "full", network),
+    field("dst_ip6", BpfSock.dst_ip6, 4, "full", network6),
+    field("state", BpfSock.state, 4, "full"),
+    field("rx_queue_mapping", BpfSock.rx_queue_mapping, 4, "full"),
+  ],
+} as const satisfies CtxLayout;
+
+/** `struct bpf_tcp_sock` (bpf_tcp_sock_is_valid_access()). */
+export const tcpSockLayout = {
+  name: "struct bpf_tcp_sock",
+  size: BpfTcpSock.size,
+  fields: [
+    ...words(0, "full", ["snd_cwnd", "srtt_us", "rtt_min", "snd_ssthresh", "rcv_nxt", "snd_nxt", "snd_una"]),
+    ...words(28, "full", ["mss_cache", "ecn_flags", "rate_delivered", "rate_interval_us", "packets_out"]),
+    ...words(48, "full", ["retrans_out", "total_retrans", "segs_in", "data_segs_in", "segs_out", "data_segs_out"]),
+    ...words(72, "full", ["lost_out", "sacked_out"]),
+    field("bytes_received", BpfTcpSock.bytes_received, 8, "full"),
+    field("bytes_acked", BpfTcpSock.bytes_acked, 8, "full"),
+    ...words(96, "full", ["dsack_dups", "delivered", "delivered_ce", "icsk_retransmits"]),
+  ],
+} as const;

@@ -1,52 +1,38 @@
 // SPDX-License-Identifier: MIT
-import { RegType, TypeFlag } from "../bpf-types.js";
 import { AttachType } from "../uapi.js";
-import type { CtxField, CtxLayout, CtxSizes } from "./types.js";
+import { type CtxLayout, field, words } from "./types.js";
 
 /*
  * Contexts of the program types that are about sockets and cgroups, as include/uapi/linux/bpf.h lays
  * them out.
  */
 
-function field(
-  name: string,
-  offset: number,
-  size: number,
-  read: CtxSizes | null,
-  more: Partial<CtxField> = {},
-): CtxField {
-  return { name, offset, size, count: 1, read, write: null, ...more };
-}
-
-/** Fields of 4 bytes one behind the other, from `offset`. */
-function words(offset: number, read: CtxSizes, names: readonly string[]): CtxField[] {
-  return names.map((name, i) => field(name, offset + 4 * i, 4, read));
-}
-
-const packet = { regType: RegType.PTR_TO_PACKET };
-const packetEnd = { regType: RegType.PTR_TO_PACKET_END };
-const socket = { regType: RegType.PTR_TO_SOCKET };
-const socketOrNull = { regType: RegType.PTR_TO_SOCKET | TypeFlag.PTR_MAYBE_NULL };
+const packet = { points: "packet" } as const;
+const packetEnd = { points: "packetEnd" } as const;
+const socket = { points: "socket" } as const;
+const socketOrNull = { points: "socketOrNull" } as const;
+const network = { network: 32 } as const;
+const network6 = { network: 32, count: 4 } as const;
 
 /** cgroup_dev_is_valid_access(). */
-export const cgroupDeviceCtx: CtxLayout = {
+export const cgroupDeviceCtx = {
   name: "struct bpf_cgroup_dev_ctx",
   size: 12,
   fields: [field("access_type", 0, 4, "narrow"), field("major", 4, 4, "full"), field("minor", 8, 4, "full")],
-};
+} as const satisfies CtxLayout;
 
 /** sysctl_is_valid_access(). */
-export const cgroupSysctlCtx: CtxLayout = {
+export const cgroupSysctlCtx = {
   name: "struct bpf_sysctl",
   size: 8,
   fields: [field("write", 0, 4, "narrow"), field("file_pos", 4, 4, "narrow", { write: "full" })],
-};
+} as const satisfies CtxLayout;
 
-const set = [AttachType.CGROUP_SETSOCKOPT];
-const get = [AttachType.CGROUP_GETSOCKOPT];
+const set = [AttachType.CGROUP_SETSOCKOPT] as const;
+const get = [AttachType.CGROUP_GETSOCKOPT] as const;
 
 /** cg_sockopt_is_valid_access(). */
-export const cgroupSockoptCtx: CtxLayout = {
+export const cgroupSockoptCtx = {
   name: "struct bpf_sockopt",
   size: 40,
   fields: [
@@ -58,57 +44,65 @@ export const cgroupSockoptCtx: CtxLayout = {
     field("optlen", 32, 4, "full", { write: "full" }),
     field("retval", 36, 4, "full", { write: "full", attach: get }),
   ],
-};
+} as const satisfies CtxLayout;
 
-const ip4: readonly number[] = [
+const ip4 = [
   AttachType.CGROUP_INET4_BIND,
   AttachType.CGROUP_INET4_CONNECT,
   AttachType.CGROUP_INET4_GETPEERNAME,
   AttachType.CGROUP_INET4_GETSOCKNAME,
   AttachType.CGROUP_UDP4_SENDMSG,
   AttachType.CGROUP_UDP4_RECVMSG,
-];
-const ip6: readonly number[] = [
+] as const;
+const ip6 = [
   AttachType.CGROUP_INET6_BIND,
   AttachType.CGROUP_INET6_CONNECT,
   AttachType.CGROUP_INET6_GETPEERNAME,
   AttachType.CGROUP_INET6_GETSOCKNAME,
   AttachType.CGROUP_UDP6_SENDMSG,
   AttachType.CGROUP_UDP6_RECVMSG,
-];
+] as const;
 
 /** sock_addr_is_valid_access(). */
-export const cgroupSockAddrCtx: CtxLayout = {
+export const cgroupSockAddrCtx = {
   name: "struct bpf_sock_addr",
   size: 72,
   fields: [
     field("user_family", 0, 4, "full"),
-    field("user_ip4", 4, 4, "narrow", { write: "full", attach: ip4 }),
-    field("user_ip6", 8, 4, "narrowPair", { count: 4, write: "fullPair", attach: ip6 }),
-    field("user_port", 24, 4, "narrow", { write: "full" }),
+    field("user_ip4", 4, 4, "narrow", { write: "full", attach: ip4, network: 32 }),
+    field("user_ip6", 8, 4, "narrowPair", { count: 4, write: "fullPair", attach: ip6, network: 32 }),
+    field("user_port", 24, 4, "narrow", { write: "full", network: 16 }),
     ...words(28, "full", ["family", "type", "protocol"]),
-    field("msg_src_ip4", 40, 4, "narrow", { write: "full", attach: [AttachType.CGROUP_UDP4_SENDMSG] }),
+    field("msg_src_ip4", 40, 4, "narrow", {
+      write: "full",
+      attach: [AttachType.CGROUP_UDP4_SENDMSG],
+      network: 32,
+    }),
     field("msg_src_ip6", 44, 4, "narrowPair", {
       count: 4,
       write: "fullPair",
       attach: [AttachType.CGROUP_UDP6_SENDMSG],
+      network: 32,
     }),
     field("sk", 64, 8, "full", socket),
   ],
-};
+} as const satisfies CtxLayout;
 
 /** sock_ops_is_valid_access(). */
-export const sockOpsCtx: CtxLayout = {
+export const sockOpsCtx = {
   name: "struct bpf_sock_ops",
   size: 224,
   fields: [
     field("op", 0, 4, "full"),
     field("reply", 4, 4, "full", { write: "full" }),
     field("args", 8, 4, "full", { count: 3 }),
-    ...words(20, "full", ["family", "remote_ip4", "local_ip4"]),
-    field("remote_ip6", 32, 4, "full", { count: 4 }),
-    field("local_ip6", 48, 4, "full", { count: 4 }),
-    ...words(64, "full", ["remote_port", "local_port", "is_fullsock", "snd_cwnd", "srtt_us", "bpf_sock_ops_cb_flags"]),
+    field("family", 20, 4, "full"),
+    field("remote_ip4", 24, 4, "full", network),
+    field("local_ip4", 28, 4, "full", network),
+    field("remote_ip6", 32, 4, "full", network6),
+    field("local_ip6", 48, 4, "full", network6),
+    field("remote_port", 64, 4, "full", network),
+    ...words(68, "full", ["local_port", "is_fullsock", "snd_cwnd", "srtt_us", "bpf_sock_ops_cb_flags"]),
     ...words(88, "full", [
       "state",
       "rtt_min",
@@ -131,52 +125,56 @@ export const sockOpsCtx: CtxLayout = {
     field("skb_tcp_flags", 212, 4, "narrowStart"),
     field("skb_hwtstamp", 216, 8, "full"),
   ],
-};
+} as const satisfies CtxLayout;
 
 /** sk_msg_is_valid_access(). */
-export const skMsgCtx: CtxLayout = {
+export const skMsgCtx = {
   name: "struct sk_msg_md",
   size: 80,
   fields: [
     field("data", 0, 8, "full", packet),
     field("data_end", 8, 8, "full", packetEnd),
-    ...words(16, "full", ["family", "remote_ip4", "local_ip4"]),
-    field("remote_ip6", 28, 4, "full", { count: 4 }),
-    field("local_ip6", 44, 4, "full", { count: 4 }),
-    ...words(60, "full", ["remote_port", "local_port", "size"]),
+    field("family", 16, 4, "full"),
+    field("remote_ip4", 20, 4, "full", network),
+    field("local_ip4", 24, 4, "full", network),
+    field("remote_ip6", 28, 4, "full", network6),
+    field("local_ip6", 44, 4, "full", network6),
+    field("remote_port", 60, 4, "full", network),
+    ...words(64, "full", ["local_port", "size"]),
     field("sk", 72, 8, "full", socket),
   ],
-};
+} as const satisfies CtxLayout;
 
 /** sk_reuseport_is_valid_access(). */
-export const skReuseportCtx: CtxLayout = {
+export const skReuseportCtx = {
   name: "struct sk_reuseport_md",
   size: 56,
   fields: [
     field("data", 0, 8, "full", packet),
     field("data_end", 8, 8, "full", packetEnd),
     field("len", 16, 4, "narrow"),
-    field("eth_protocol", 20, 4, "narrow2"),
+    field("eth_protocol", 20, 4, "narrow2", { network: 16 }),
     field("ip_protocol", 24, 4, "narrow"),
     field("bind_inany", 28, 4, "narrow"),
     field("hash", 32, 4, "full"),
     field("sk", 40, 8, "full", socket),
-    field("migrating_sk", 48, 8, "full", { regType: RegType.PTR_TO_SOCK_COMMON | TypeFlag.PTR_MAYBE_NULL }),
+    field("migrating_sk", 48, 8, "full", { points: "sockCommonOrNull" }),
   ],
-};
+} as const satisfies CtxLayout;
 
 /** sk_lookup_is_valid_access(). The two bytes behind remote_port are readable padding. */
-export const skLookupCtx: CtxLayout = {
+export const skLookupCtx = {
   name: "struct bpf_sk_lookup",
   size: 72,
   fields: [
     field("sk", 0, 8, "full", socketOrNull),
-    ...words(8, "narrow", ["family", "protocol", "remote_ip4"]),
-    field("remote_ip6", 20, 4, "narrow", { count: 4 }),
-    field("remote_port", 36, 2, "padded"),
+    ...words(8, "narrow", ["family", "protocol"]),
+    field("remote_ip4", 16, 4, "narrow", network),
+    field("remote_ip6", 20, 4, "narrow", network6),
+    field("remote_port", 36, 2, "padded", { network: 16 }),
     field("", 38, 2, "narrow"),
-    field("local_ip4", 40, 4, "narrow"),
-    field("local_ip6", 44, 4, "narrow", { count: 4 }),
+    field("local_ip4", 40, 4, "narrow", network),
+    field("local_ip6", 44, 4, "narrow", network6),
     ...words(60, "narrow", ["local_port", "ingress_ifindex"]),
   ],
-};
+} as const satisfies CtxLayout;

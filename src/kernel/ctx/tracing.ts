@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { Limit } from "../limits.js";
-import type { CtxField, CtxLayout } from "./types.js";
+import { type CtxField, type CtxLayout, field } from "./types.js";
 
 /** `struct pt_regs` of x86-64: names of the 8-byte slots in order. */
 const ptRegsX86 = [
@@ -30,9 +30,17 @@ const ptRegsX86 = [
 /** A slot of x86-64's `struct pt_regs`. */
 export type PtReg = (typeof ptRegsX86)[number];
 
-function ptRegsFields(read: "any" | "full"): CtxField[] {
-  return ptRegsX86.map((name, i) => ({ name, offset: i * 8, size: 8, count: 1, read, write: null }));
+function ptRegsFields<const R extends "any" | "full">(read: R): readonly PtRegField<R>[] {
+  return ptRegsX86.map((name, i) => ({ name, offset: i * 8, size: 8 as const, count: 1 as const, read, write: null }));
 }
+
+type PtRegField<R> = CtxField & {
+  readonly name: PtReg;
+  readonly size: 8;
+  readonly count: 1;
+  readonly read: R;
+  readonly write: null;
+};
 
 /** Bytes of x86-64's `struct pt_regs`. */
 const PT_REGS_SIZE = ptRegsX86.length * 8;
@@ -48,7 +56,11 @@ export const ptRegsRole = {
 } as const satisfies Record<string, PtReg | readonly PtReg[]>;
 
 /** kprobe_prog_is_valid_access(): any aligned read within pt_regs. */
-export const kprobeCtx: CtxLayout = { name: "struct pt_regs", size: PT_REGS_SIZE, fields: ptRegsFields("any") };
+export const kprobeCtx = {
+  name: "struct pt_regs",
+  size: PT_REGS_SIZE,
+  fields: ptRegsFields("any"),
+} as const satisfies CtxLayout;
 
 /**
  * tp_prog_is_valid_access(): the record as the tracepoint's format file lays it out. The first eight
@@ -68,19 +80,19 @@ export const rawTracepointCtx: CtxLayout = {
 };
 
 /** lirc_mode2_is_valid_access(): one word, the kind and the length of a pulse. Not checked against a kernel. */
-export const lircMode2Ctx: CtxLayout = {
+export const lircMode2Ctx = {
   name: "unsigned int",
   size: 4,
-  fields: [{ name: "sample", offset: 0, size: 4, count: 1, read: "full", write: null }],
-};
+  fields: [field("sample", 0, 4, "full")],
+} as const satisfies CtxLayout;
 
 /** pe_prog_is_valid_access(). */
-export const perfEventCtx: CtxLayout = {
+export const perfEventCtx = {
   name: "struct bpf_perf_event_data",
   size: PT_REGS_SIZE + 16,
   fields: [
     ...ptRegsFields("full"),
-    { name: "sample_period", offset: PT_REGS_SIZE, size: 8, count: 1, read: "narrow", write: null },
-    { name: "addr", offset: PT_REGS_SIZE + 8, size: 8, count: 1, read: "narrow", write: null },
+    field("sample_period", PT_REGS_SIZE, 8, "narrow"),
+    field("addr", PT_REGS_SIZE + 8, 8, "narrow"),
   ],
-};
+} as const satisfies CtxLayout;

@@ -77,7 +77,7 @@ const cgroupCurrent: SetChange = {
   },
 };
 
-const unixNames = [AttachType.CGROUP_UNIX_GETPEERNAME, AttachType.CGROUP_UNIX_GETSOCKNAME];
+const unixNames = [AttachType.CGROUP_UNIX_GETPEERNAME, AttachType.CGROUP_UNIX_GETSOCKNAME] as const;
 
 const changes612: ReadonlyMap<HelperSet, SetChange> = new Map<HelperSet, SetChange>([
   [base, { without: ["get_current_uid_gid"] }],

@@ -3,8 +3,8 @@ import { AttachType } from "../uapi.js";
 import { base, type HelperSet, skBase } from "./sets-base.js";
 import { socketFilter } from "./sets-packet.js";
 
-const connect = [AttachType.CGROUP_INET4_CONNECT, AttachType.CGROUP_INET6_CONNECT];
-const setsockopt = [AttachType.CGROUP_SETSOCKOPT];
+const connect = [AttachType.CGROUP_INET4_CONNECT, AttachType.CGROUP_INET6_CONNECT] as const;
+const setsockopt = [AttachType.CGROUP_SETSOCKOPT] as const;
 /** Attach types of cgroup programs whose result is not a system call's. */
 const noRetval = [
   AttachType.CGROUP_INET_INGRESS,
@@ -19,7 +19,7 @@ const noRetval = [
   AttachType.CGROUP_INET4_GETSOCKNAME,
   AttachType.CGROUP_INET6_GETSOCKNAME,
   AttachType.CGROUP_UNIX_GETSOCKNAME,
-];
+] as const;
 
 /** cg_skb_func_proto(). */
 export const cgroupSkbOwn = {

@@ -2,12 +2,17 @@
 import { AttachType } from "../uapi.js";
 import { base, type HelperSet } from "./sets-base.js";
 
-const kprobeMulti = [AttachType.TRACE_KPROBE_MULTI, AttachType.TRACE_KPROBE_SESSION];
-const uprobeMulti = [AttachType.TRACE_UPROBE_MULTI, AttachType.TRACE_UPROBE_SESSION];
-const iter = [AttachType.TRACE_ITER];
+const kprobeMulti = [AttachType.TRACE_KPROBE_MULTI, AttachType.TRACE_KPROBE_SESSION] as const;
+const uprobeMulti = [AttachType.TRACE_UPROBE_MULTI, AttachType.TRACE_UPROBE_SESSION] as const;
+const iter = [AttachType.TRACE_ITER] as const;
 /** bpf_prog_has_trampoline(). */
-const trampoline = [AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN, AttachType.LSM_MAC];
-const cookieTargets = [...trampoline, AttachType.TRACE_RAW_TP];
+const trampoline = [
+  AttachType.TRACE_FENTRY,
+  AttachType.TRACE_FEXIT,
+  AttachType.MODIFY_RETURN,
+  AttachType.LSM_MAC,
+] as const;
+const cookieTargets = [...trampoline, AttachType.TRACE_RAW_TP] as const;
 
 /** bpf_tracing_func_proto(); bpf_probe_write_user() needs CAP_SYS_ADMIN and is not part of this kernel. */
 export const tracingBase = {

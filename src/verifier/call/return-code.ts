@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { RegType } from "../../kernel/bpf-types.js";
 import { Errno } from "../../kernel/errno.js";
-import { AttachType, ProgType } from "../../kernel/uapi.js";
+import { resultsOf } from "../../kernel/prog-results.js";
+import { ProgType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv, verbose } from "../env.js";
 import { isPointerValue } from "../kinds/reg-type.js";
 import { mustFrame } from "../state/frame.js";
@@ -14,50 +15,20 @@ import { retvalRangeWithin, verboseInvalidScalar } from "./retval-range.js";
 /** Least and greatest value that a program may return. */
 type Range = readonly [min: number, max: number];
 
-const sockAddrOne: readonly number[] = [
-  AttachType.CGROUP_UDP4_RECVMSG,
-  AttachType.CGROUP_UDP6_RECVMSG,
-  AttachType.CGROUP_UNIX_RECVMSG,
-  AttachType.CGROUP_INET4_GETPEERNAME,
-  AttachType.CGROUP_INET6_GETPEERNAME,
-  AttachType.CGROUP_UNIX_GETPEERNAME,
-  AttachType.CGROUP_INET4_GETSOCKNAME,
-  AttachType.CGROUP_INET6_GETSOCKNAME,
-  AttachType.CGROUP_UNIX_GETSOCKNAME,
-];
-
-function sockAddrRange(attach: number): Range {
-  if (sockAddrOne.includes(attach)) return [1, 1];
-  return attach === AttachType.CGROUP_INET4_BIND || attach === AttachType.CGROUP_INET6_BIND ? [0, 3] : [0, 1];
-}
-
 /** What a program of this type may return, null for anything. The switch of check_return_code(). */
 function progRange(env: VerifierEnv): Range | null {
   const { progType, attachBtfId } = env.load;
-  const attach = env.attachType;
   switch (progType) {
-    case ProgType.CGROUP_SOCK_ADDR:
-      return sockAddrRange(attach);
-    case ProgType.CGROUP_SKB:
-      return attach === AttachType.CGROUP_INET_EGRESS ? [0, 3] : [0, 1];
-    case ProgType.CGROUP_SOCK:
-    case ProgType.SOCK_OPS:
-    case ProgType.CGROUP_DEVICE:
-    case ProgType.CGROUP_SYSCTL:
-    case ProgType.CGROUP_SOCKOPT:
-    case ProgType.SK_LOOKUP:
-    case ProgType.NETFILTER:
-      return [0, 1];
     case ProgType.RAW_TRACEPOINT:
       return attachBtfId === 0 ? null : [0, 0];
-    case ProgType.KPROBE:
-      return attach === AttachType.TRACE_KPROBE_SESSION || attach === AttachType.TRACE_UPROBE_SESSION ? [0, 1] : null;
     case ProgType.TRACING:
     case ProgType.LSM:
     case ProgType.STRUCT_OPS:
       throw new Unsupported(env.insnIdx, `return value of program type ${progType}`);
-    default:
-      return null;
+    default: {
+      const results = resultsOf(progType, env.attachType);
+      return results === null ? null : [results[0]!, results.at(-1)!];
+    }
   }
 }
 

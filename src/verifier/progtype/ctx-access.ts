@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 import { RegType } from "../../kernel/bpf-types.js";
-import { type CtxField, type CtxLayout, type CtxSizes, ctxFieldAt, ctxLayout } from "../../kernel/ctx/index.js";
+import {
+  CTX_POINTERS,
+  type CtxField,
+  type CtxLayout,
+  type CtxSizes,
+  ctxFieldAt,
+  ctxLayout,
+} from "../../kernel/ctx/index.js";
 import { Limit } from "../../kernel/limits.js";
 import { ProgType } from "../../kernel/uapi.js";
 import { Unsupported, type VerifierEnv } from "../env.js";
@@ -53,7 +60,7 @@ function checkLayout(
   if (field.attach !== undefined && !field.attach.includes(attach)) return false;
   if (type === BPF_WRITE && field.writeAttach !== undefined && !field.writeAttach.includes(attach)) return false;
   if (field.noSignExtend === true && info.isLdsx) return false;
-  if (field.regType !== undefined) info.regType = field.regType;
+  if (field.points !== undefined) info.regType = CTX_POINTERS[field.points];
   if (type === BPF_READ && sizes.startsWith("narrow")) info.ctxFieldSize = field.size;
   return true;
 }

@@ -91,7 +91,7 @@ function main(g: Gen): void {
 /** Something that the verifier cannot know, in a register that stays. */
 function unknownScalar(g: Gen): void {
   const dst = g.rng.pick([7, 8, 9]);
-  const field = g.flavour.layout?.fields.find(({ read, regType }) => read !== null && regType === undefined);
+  const field = g.flavour.layout?.fields.find(({ read, points }) => read !== null && points === undefined);
   if (field !== undefined && g.rng.chance(0.6)) {
     g.emit(
       asm.ldx(field.size === 8 ? "dw" : field.size === 4 ? "w" : field.size === 2 ? "h" : "b", dst, 6, field.offset),

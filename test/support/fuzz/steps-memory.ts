@@ -249,7 +249,7 @@ export function readContext(g: Gen): void {
   const spot = field.offset + field.size * g.rng.below(Math.min(field.count, 64));
   const off = g.mistake() ? g.rng.below(layout.size + 8) - 4 : spot - (spot % BYTES[size]);
   g.emit(asm.ldx(size, dst, ctx, off));
-  g.set(dst, field.regType === undefined ? SCALAR : NONE);
+  g.set(dst, field.points === undefined ? SCALAR : NONE);
 }
 
 export function writeContext(g: Gen): void {
