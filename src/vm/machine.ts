@@ -117,7 +117,7 @@ export class Machine {
     let maps = this.#maps.get(load);
     if (maps === undefined) {
       const { cpus, cpu } = this.environment;
-      const context = { memory: this.memory, cpus, cpu };
+      const context = { memory: this.memory, cpus, cpu, programBtf: load.btf };
       maps = load.maps.map((map, i) => this.#mapOf?.(load, i) ?? createMap(context, map));
       this.#maps.set(load, maps);
     }

@@ -58,8 +58,9 @@ export class ArrayMap extends VmMap {
     if ((flags & ~ElemFlag.LOCK) > ElemFlag.EXIST) return -Errno.EINVAL;
     if (index >= this.length) return -Errno.E2BIG;
     if ((flags & ElemFlag.NOEXIST) !== 0) return -Errno.EEXIST;
+    if ((flags & ElemFlag.LOCK) !== 0 && !this.hasLock) return -Errno.EINVAL;
     const i = this.#perCpu ? cpu * this.length + index : index;
-    this.memory.move(this.#valuesAt + i * this.#stride, valueAt, this.load.valueSize);
+    this.copyValue(this.#valuesAt + i * this.#stride, valueAt);
     return 0;
   }
 

@@ -140,6 +140,7 @@ export class HashMap extends VmMap {
   override update(keyAt: number, valueAt: number, flags: number, cpu: number): number {
     const lock = this.#perCpu || this.#lru ? 0 : ElemFlag.LOCK;
     if ((flags & ~lock) > ElemFlag.EXIST) return -Errno.EINVAL;
+    if ((flags & ElemFlag.LOCK) !== 0 && !this.hasLock) return -Errno.EINVAL;
     const old = this.#find(keyAt);
     if (old >= 0 && (flags & ElemFlag.NOEXIST) !== 0) return -Errno.EEXIST;
     if (old < 0 && (flags & ElemFlag.EXIST) !== 0) return -Errno.ENOENT;
@@ -158,14 +159,14 @@ export class HashMap extends VmMap {
     const at = this.#at(element);
     this.memory.move(at, keyAt, this.load.keySize);
     if (this.#perCpu) this.memory.fill(at + this.#keyRoom, this.#elementSize - this.#keyRoom);
-    this.#write(element, valueAt, cpu);
+    this.copyValue(this.#valueAt(element, cpu), valueAt, true);
     this.#note(() => this.#unlink(element));
     this.#link(element);
     if (this.#lru) this.#used.set(element, ++this.#clock);
   }
 
   #write(element: number, valueAt: number, cpu: number): void {
-    this.memory.move(this.#valueAt(element, cpu), valueAt, this.load.valueSize);
+    this.copyValue(this.#valueAt(element, cpu), valueAt);
   }
 
   /** Takes an element for a new key, or for the new value of `old`; -1 when the map is full. */

@@ -4,6 +4,7 @@ import { ElemFlag, MapFlag, mapTypeName } from "../../kernel/uapi.js";
 import type { MapLoad } from "../../model/load.js";
 import { InputError } from "../../util/errors.js";
 import { type Memory, RegionFlag, type RegionOwner } from "../memory.js";
+import { type SpecialField, specialFields } from "./fields.js";
 
 /** What maps need of their machine. */
 export interface MapContext {
@@ -12,6 +13,8 @@ export interface MapContext {
   readonly cpus: number;
   /** The CPU that runs the program. */
   readonly cpu: number;
+  /** BTF of the program that the map is made for. */
+  readonly programBtf: Uint8Array | null;
 }
 
 /** One element on its way to a callback: where its key lies, and its value's region. */
@@ -33,6 +36,7 @@ export abstract class VmMap implements RegionOwner {
   /** The region that a pointer to the map names; nothing in it can be accessed. */
   readonly region: number;
   protected readonly context: MapContext;
+  readonly #special: readonly SpecialField[];
   #scratchAt = 0;
 
   constructor(context: MapContext, load: MapLoad) {
@@ -40,6 +44,7 @@ export abstract class VmMap implements RegionOwner {
     this.load = load;
     this.what = `map ${load.name}`;
     this.region = context.memory.region(0, 0, this);
+    this.#special = specialFields(load, context.programBtf);
   }
 
   protected get memory(): Memory {
@@ -48,6 +53,22 @@ export abstract class VmMap implements RegionOwner {
 
   get name(): string {
     return this.load.name;
+  }
+
+  /** Values have a lock, which BPF_F_LOCK takes. */
+  protected get hasLock(): boolean {
+    return this.#special.some(({ type }) => type.endsWith("spin_lock"));
+  }
+
+  /** Copies a value without what in it belongs to the kernel; that becomes 0 in a new one. */
+  protected copyValue(to: number, from: number, fresh = false): void {
+    let done = 0;
+    for (const { offset, size } of this.#special) {
+      this.memory.move(to + done, from + done, offset - done);
+      if (fresh) this.memory.fill(to + offset, size);
+      done = offset + size;
+    }
+    this.memory.move(to + done, from + done, this.load.valueSize - done);
   }
 
   protected get isPerCpu(): boolean {
