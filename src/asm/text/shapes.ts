@@ -139,7 +139,9 @@ export class Shapes {
     return field.negative ? 0 - value : value;
   }
 
-  #fill({ statement, ...shape }: Shape, text: string, from: number, to: number): Insn | Line | undefined {
+  #fill(shape: Shape, text: string, from: number, to: number): Insn | Line | undefined {
+    // No rest pattern here: it would copy the shape for each line.
+    const { statement } = shape;
     if (statement.kind === "plain") {
       const off = this.#value(shape.off);
       // What does not fit is for the grammar to complain about.
