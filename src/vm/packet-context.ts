@@ -38,6 +38,11 @@ export abstract class PacketContext implements RegionOwner {
     this.memory.setU32(this.at + fieldOffset(this.layout, name), value);
   }
 
+  /** Sets a field of several words. */
+  put(name: string, bytes: Uint8Array): void {
+    this.memory.write(this.at + fieldOffset(this.layout, name), bytes);
+  }
+
   /** The whole structure. */
   bytes(): Uint8Array {
     return this.memory.copy(this.at, this.layout.size);

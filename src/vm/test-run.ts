@@ -233,9 +233,24 @@ function skb(vm: Vm, request: VmTestRunRequest): PreparedRun {
   if (ctx.get("ifindex") === 0) ctx.set("ifindex", LOOPBACK);
   if (ctx.get("wire_len") === 0) ctx.set("wire_len", packet.length);
   memory.setU64(ctx.place + fieldOffset(schedClsCtx, "sk"), socketOf(vm, protocol, data));
+  setAddresses(ctx, protocol, data);
   ctx.follow();
   vm.machine.context = ctx;
   return { region: ctx.region, finish: (retval) => skbResult(request, ctx, packet, isL2, retval) };
+}
+
+/** The fields that come from the socket, as programs on cgroups and sockets read them. */
+function setAddresses(ctx: SkbContext, protocol: number, data: Uint8Array): void {
+  const words = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (protocol === ETH_P_IP) {
+    ctx.set("family", AF_INET);
+    ctx.set("local_ip4", words.getUint32(ETH_HLEN + 12, true));
+    ctx.set("remote_ip4", words.getUint32(ETH_HLEN + 16, true));
+  } else if (protocol === ETH_P_IPV6) {
+    ctx.set("family", AF_INET6);
+    ctx.put("local_ip6", data.subarray(ETH_HLEN + 8, ETH_HLEN + 24));
+    ctx.put("remote_ip6", data.subarray(ETH_HLEN + 24, ETH_HLEN + 40));
+  }
 }
 
 function skbResult(

@@ -21,7 +21,8 @@ function currentComm(machine: Machine): void {
 
 /** What reading an address that is not there gives: the kernel's half of addresses may be tried, the rest may not. */
 function readError(machine: Machine, kernel: boolean): number {
-  return kernel && machine.high(3) >> 15 !== -1 ? -Errno.ERANGE : -Errno.EFAULT;
+  if (kernel && machine.high(3) >> 15 !== -1) return -Errno.ERANGE;
+  return machine.isNull(2) ? 0 : -Errno.EFAULT;
 }
 
 /** bpf_probe_read_kernel() and the like: what cannot be read becomes zeros. */

@@ -228,7 +228,7 @@ const CHANCE: ReadonlySet<number> = new Set(
 function varies(it: Case, place: Place, first: Result): string | null {
   if (decodeInsns(it.load.insns).some((insn) => isHelperCall(insn) && CHANCE.has(insn.imm))) return "time or chance";
   const others: readonly (readonly [string, VmOptions])[] = [
-    ["what is on the stack before", { stackByte: 0xa5 }],
+    ...[0xa5, 0x01, 0xff, 0x80].map((stackByte) => ["what is on the stack before", { stackByte }] as const),
     ["addresses", { spread: 77 }],
   ];
   for (const [what, options] of others) {
