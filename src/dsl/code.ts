@@ -17,6 +17,7 @@ import {
   type Block,
   type Bytes,
   type CoreRef,
+  type DataSymbol,
   FIRST_VIRTUAL,
   type Instruction,
   type Reg,
@@ -66,6 +67,8 @@ export interface Surroundings {
   useExtern(extern: unknown, fail: (message: string) => InputError): string;
   /** Puts a constant string into `.rodata`. */
   useString(program: string, text: string): Symbol64;
+  /** The place of a global variable. */
+  useGlobal(variable: unknown, fail: (message: string) => InputError): DataSymbol;
 }
 
 const S32_MIN = -0x8000_0000n;

@@ -44,6 +44,15 @@ export {
   tristate,
 } from "./externs.js";
 export type { ContextArray, ContextInt, ReadOnlyInt } from "./fields.js";
+export {
+  type AnyGlobal,
+  type Constant,
+  constant,
+  type Global,
+  type GlobalSection,
+  type GlobalValue,
+  global,
+} from "./globals.js";
 export type { Helpers } from "./helpers.js";
 export type { CompileError, Memory, Scope } from "./internals.js";
 export type { KernelElements, KernelInt, KernelObject, KernelPlace, KernelRef } from "./kernel-places.js";

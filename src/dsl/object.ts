@@ -1,31 +1,22 @@
 // SPDX-License-Identifier: MIT
 import { BtfBuilder } from "../btf/builder.js";
 import { licenseIsGplCompatible } from "../kernel/license.js";
-import { dataSpec, dataVariable, functionSpec, objectSpec } from "../model/make.js";
-import type {
-  CoreReloSpec,
-  DataSpec,
-  DataVariable,
-  ExternSpec,
-  FunctionSpec,
-  LineSpec,
-  MapSpec,
-  ObjectSpec,
-  Ref,
-} from "../model/spec.js";
+import { functionSpec, objectSpec } from "../model/make.js";
+import type { CoreReloSpec, ExternSpec, FunctionSpec, LineSpec, MapSpec, ObjectSpec, Ref } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import type { Surroundings } from "./code.js";
 import { type Emitted, emitRoutine, StackOverflow, UndefinedValue } from "./codegen/emit.js";
-import type { Routine, Symbol64 } from "./codegen/ir.js";
+import type { Routine } from "./codegen/ir.js";
 import type { ContextType } from "./context-btf.js";
+import { GlobalData } from "./data.js";
 import { Extern } from "./externs.js";
+import type { GlobalValue } from "./globals.js";
 import { MAP } from "./internals.js";
 import { accessString, markUsed } from "./kernel-types.js";
 import { AnyMap } from "./maps.js";
 import { errorAt, mapPosition, type Position, type SourceMapper, shortPlace } from "./position.js";
 import type { ProgramDecl } from "./programs.js";
 import type { TracepointResolver } from "./tracepoint-context.js";
-import { array, char } from "./types.js";
 
 /** What an object is made of. */
 export interface ObjectParts {
@@ -44,6 +35,8 @@ export interface BuildOptions {
   readonly sources?: SourceMapper;
   /** The records of the tracepoints of the machine that the object is for. */
   readonly tracepoints?: TracepointResolver;
+  /** Values of constants in place of those that they are declared with: `[limit.with(5)]`. */
+  readonly globals?: readonly GlobalValue[];
 }
 
 /** An object, declared. */
@@ -58,43 +51,7 @@ export interface ObjectDecl {
   build(options?: BuildOptions): ObjectSpec;
 }
 
-const RODATA = ".rodata";
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
-
-/** Constant strings of an object, each held once. */
-class ConstantData {
-  readonly #bytes: number[] = [];
-  readonly #variables: { name: string; offset: number; size: number }[] = [];
-  readonly #known = new Map<string, number>();
-  readonly #names = new Map<string, number>();
-
-  add(program: string, text: string): Symbol64 {
-    let offset = this.#known.get(text);
-    if (offset === undefined) {
-      offset = this.#bytes.length;
-      this.#bytes.push(...new TextEncoder().encode(text), 0);
-      this.#known.set(text, offset);
-      // As clang names the formats of bpf_printk().
-      const count = this.#names.get(program) ?? 0;
-      this.#names.set(program, count + 1);
-      const name = `${program}.____fmt${count === 0 ? "" : `.${count}`}`;
-      this.#variables.push({ name, offset, size: this.#bytes.length - offset });
-    }
-    return { kind: "data", section: RODATA, offset };
-  }
-
-  spec(btf: BtfBuilder): DataSpec[] {
-    if (this.#bytes.length === 0) return [];
-    const variables = this.#variables.map((variable): DataVariable => {
-      const type = btf.modifier("const", array(char, variable.size).toBtf(btf));
-      return dataVariable({ ...variable, btfVarId: btf.var(variable.name, type, "static"), linkage: "static" });
-    });
-    const infos = variables.map(({ btfVarId, offset, size }) => ({ type: btfVarId, offset, size }));
-    const content = Uint8Array.from(this.#bytes);
-    const btfDatasecId = btf.datasec(RODATA, content.length, infos);
-    return [dataSpec({ section: RODATA, content, variables, btfDatasecId })];
-  }
-}
 
 /** A program whose code is written. */
 interface Written {
@@ -108,13 +65,14 @@ class ObjectBuild {
   readonly #parts: ObjectParts;
   readonly #options: BuildOptions;
   readonly #btf = new BtfBuilder();
-  readonly #data = new ConstantData();
+  readonly #data: GlobalData;
   readonly #maps = new Map<string, AnyMap>();
   readonly #externs = new Map<string, Extern>();
 
   constructor(parts: ObjectParts, options: BuildOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#data = new GlobalData(options.globals ?? []);
   }
 
   run(): ObjectSpec {
@@ -162,7 +120,8 @@ class ObjectBuild {
       gpl: licenseIsGplCompatible(this.#parts.license),
       useMap: (map, fail) => this.#useMap(map, fail),
       useExtern: (extern, fail) => this.#useExtern(extern, fail),
-      useString: (name, text) => this.#data.add(name, text),
+      useString: (name, text) => this.#data.string(name, text),
+      useGlobal: (variable, fail) => this.#data.variable(variable, fail),
     };
     const { routine, contextType } = program.write(surroundings, this.#options.tracepoints);
     const at = routine.blocks[0]?.body[0]?.at ?? null;

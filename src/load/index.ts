@@ -9,6 +9,7 @@ export * from "./loaded-object.js";
 export * from "./patch.js";
 export * from "./prepare.js";
 export * from "./session.js";
+export * from "./typed-global.js";
 export * from "./typed-map.js";
 export * from "./typed-ring.js";
 export * from "./vmlinux.js";

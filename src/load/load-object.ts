@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { unlinkSync } from "node:fs";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
-import type { MapSpec } from "../model/spec.js";
+import type { DataVariable, MapSpec } from "../model/spec.js";
 import { explainMissing, type MissingRef } from "../object/missing.js";
 import type { ResolvedStructOps } from "../object/struct-ops.js";
 import { loadBtf } from "../syscall/btf.js";
@@ -32,6 +32,8 @@ export interface NamedMap {
   readonly load: MapLoad;
   /** Says which maps or programs it holds from the start, by their names in the object. */
   readonly spec?: Pick<MapSpec, "initial"> | null;
+  /** What lies in it, when it is a section of global data. */
+  readonly variables?: readonly DataVariable[];
 }
 
 /**
@@ -60,7 +62,7 @@ export interface LoadOptions {
  */
 export function loadObject(object: ObjectToLoad, options: LoadOptions = {}): LoadedObject {
   const programs = object.programs.filter(({ autoload }) => autoload !== false);
-  const maps = object.maps.map((map) => ("load" in map ? map : { name: map.name, load: map }));
+  const maps: readonly NamedMap[] = object.maps.map((map) => ("load" in map ? map : { name: map.name, load: map }));
   using modules = new ModuleBtfs();
   const loading = new Loading(programs, options, modules);
   try {
@@ -70,9 +72,12 @@ export function loadObject(object: ObjectToLoad, options: LoadOptions = {}): Loa
     const structOps = (object.structOps ?? []).map((ops) => loading.structOps(ops));
     for (const program of programs) loading.program(program);
     loading.fillPrograms(maps);
-    const names = new Map(maps.map(({ name, load }) => [load, name]));
+    const named = new Map(maps.map((map) => [map.load, map]));
     return new LoadedObject({
-      maps: Array.from(loading.maps, ([load, fd]) => ({ name: names.get(load) ?? load.name, load, fd })),
+      maps: Array.from(loading.maps, ([load, fd]) => {
+        const { name = load.name, variables = [] } = named.get(load) ?? {};
+        return { name, load, fd, variables };
+      }),
       programs: loading.programs,
       structOps,
       owned: [...loading.btfs.map(({ fd }) => fd), ...loading.arenas],

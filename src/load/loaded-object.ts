@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 import type { Link } from "../link/link.js";
 import { attachStructOps } from "../link/struct-ops.js";
-import type { MapDecl } from "../model/codec.js";
+import type { GlobalDecl, MapDecl } from "../model/codec.js";
 import type { MapLoad, ProgramLoad } from "../model/load.js";
+import type { DataVariable } from "../model/spec.js";
 import { type ResolvedStructOps, structOpsValue } from "../object/struct-ops.js";
 import { disposeAll, type Fd } from "../syscall/fd.js";
 import { InputError } from "../util/errors.js";
 import { similarNote } from "../util/similar.js";
 import { type AttachOptions, attachesItself, attachProgram } from "./attach.js";
+import { type TypedGlobal, typedGlobal } from "./typed-global.js";
 import { perCpuMap, type TypedMap, typedMap } from "./typed-map.js";
 import { type TypedRing, type TypedRingOptions, typedRing } from "./typed-ring.js";
 
@@ -26,6 +28,8 @@ export interface LoadedProgramEntry {
 export interface LoadedMapEntry {
   readonly name: string;
   readonly load: MapLoad;
+  /** What lies in it, when it is a section of global data. */
+  readonly variables: readonly DataVariable[];
   readonly fd: Fd;
 }
 
@@ -44,6 +48,7 @@ export class LoadedObject implements Disposable {
   readonly maps: ReadonlyMap<string, LoadedMapEntry>;
   readonly #links: Link[] = [];
   readonly #rings: TypedRing<unknown>[] = [];
+  readonly #shared: Disposable[] = [];
   readonly #structOps: ReadonlyMap<string, LoadedStructOps>;
   readonly #owned: readonly Disposable[];
   #closed = false;
@@ -95,6 +100,13 @@ export class LoadedObject implements Disposable {
   /** A per-CPU map as its declaration types it. @throws InputError */
   perCpu<K, V>(decl: MapDecl<K, V>): TypedMap<K, V[]> {
     return perCpuMap(this.mapEntry(decl.spec.name).fd, decl);
+  }
+
+  /** A global variable as its declaration types it. @throws InputError when no program uses it; SyscallError */
+  global<T>(decl: GlobalDecl<T>): TypedGlobal<T> {
+    const variable = typedGlobal(this.maps, decl);
+    this.#shared.push(variable);
+    return variable;
   }
 
   /** A ring buffer as its declaration types it; closed together with the object. @throws InputError */
@@ -163,7 +175,7 @@ export class LoadedObject implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    disposeAll([...this.#owned, ...this.#rings, ...this.#links]);
+    disposeAll([...this.#owned, ...this.#shared, ...this.#rings, ...this.#links]);
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { TracePipe } from "../link/trace-pipe.js";
-import type { MapDecl } from "../model/codec.js";
+import type { GlobalDecl, MapDecl } from "../model/codec.js";
 import type { LoadedObject } from "./loaded-object.js";
+import type { TypedGlobal } from "./typed-global.js";
 import type { TypedMap } from "./typed-map.js";
 
 /** Arguments that `bpfsmith run FILE …` hands to the program's `main`. */
@@ -20,6 +21,8 @@ export interface Session {
   map<K, V>(decl: MapDecl<K, V>): TypedMap<K, V>;
   /** A per-CPU map of the object: a value is an array with one element per possible CPU. */
   perCpu<K, V>(decl: MapDecl<K, V>): TypedMap<K, V[]>;
+  /** A global variable of the object, typed by its declaration. @throws InputError when no program uses it */
+  global<T>(decl: GlobalDecl<T>): TypedGlobal<T>;
   /** Calls back for each record of a ring buffer, in order, until the session ends. */
   events<T>(ringbuf: MapDecl<undefined, T>, onEvent: (event: T) => void): void;
   /** Calls back for each line that programs print with bpf_trace_printk, until the session ends. */
@@ -70,6 +73,10 @@ class LiveSession implements Session {
 
   perCpu<K, V>(decl: MapDecl<K, V>): TypedMap<K, V[]> {
     return this.object.perCpu(decl);
+  }
+
+  global<T>(decl: GlobalDecl<T>): TypedGlobal<T> {
+    return this.object.global(decl);
   }
 
   events<T>(ringbuf: MapDecl<undefined, T>, onEvent: (event: T) => void): void {

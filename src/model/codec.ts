@@ -15,3 +15,11 @@ export interface MapDecl<K, V> {
   readonly key: Codec<K>;
   readonly value: Codec<V>;
 }
+
+/** A global variable's declaration, used inside programs and from user space alike. */
+export interface GlobalDecl<T> {
+  readonly name: string;
+  /** `.data`, `.bss` or `.rodata`. */
+  readonly section: string;
+  readonly value: Codec<T>;
+}

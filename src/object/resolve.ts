@@ -10,7 +10,7 @@ import { checkObject } from "../elf/object-layout.js";
 import { type ParsedSection, parseSection, type SectionDef } from "../kernel/sections.js";
 import { AttachType, MapType, ProgType } from "../kernel/uapi.js";
 import type { InfoRecords, MapLoad, ProgramLoad } from "../model/load.js";
-import type { FunctionSpec, MapSpec, ObjectSpec } from "../model/spec.js";
+import type { DataVariable, FunctionSpec, MapSpec, ObjectSpec } from "../model/spec.js";
 import { InputError } from "../util/errors.js";
 import { type AttachTarget, attachTarget } from "./attach-target.js";
 import { CodeLinker, type CodeMap, KCONFIG_MAP, type Placed, type RelocatedCode } from "./code.js";
@@ -29,6 +29,8 @@ export interface ResolvedMap {
   /** Null for a section of global data. */
   readonly spec: MapSpec | null;
   readonly load: MapLoad;
+  /** What lies in a section of global data. */
+  readonly variables: readonly DataVariable[];
 }
 
 /** A program of the object and what BPF_PROG_LOAD gets for it. */
@@ -151,10 +153,10 @@ class Resolver {
     };
     const codeMaps = new Map<string, CodeMap>();
     const dataMaps = new Map<string, string>();
-    const add = (name: string, spec: MapSpec | null, load: MapLoad) => {
+    const add = (name: string, spec: MapSpec | null, load: MapLoad, variables: readonly DataVariable[] = []) => {
       const created = options.withoutMaps?.has(name) !== true;
       codeMaps.set(name, { load, index: codeMaps.size, created });
-      if (created) this.maps.push({ name, spec, load });
+      if (created) this.maps.push({ name, spec, load, variables });
     };
     const global = (section: string, content: Uint8Array): MapLoad => {
       const load = dataMapLoad(this.#spec.name, section, content, types, env);
@@ -166,14 +168,14 @@ class Resolver {
       const value = map.type === MapType.ARENA ? (arena?.content ?? null) : null;
       add(map.name, map, value === null ? load : { ...load, value });
     }
-    for (const { section, content } of this.#spec.data) {
+    for (const { section, content, variables } of this.#spec.data) {
       if (content.length === 0) continue;
       if (dataSectionKind(section) === "arena") {
         dataMaps.set(section, this.#arena(section));
         continue;
       }
       dataMaps.set(section, section);
-      add(section, null, global(section, content));
+      add(section, null, global(section, content), variables);
     }
     const { places, size } = externs.kconfig;
     if (size > 0) {

@@ -33,9 +33,15 @@ export type Source = { readonly reg: Reg } | { readonly imm: number };
 export type Bytes = 1 | 2 | 4 | 8;
 
 /** What a 64-bit immediate load refers to. */
+export interface DataSymbol {
+  readonly kind: "data";
+  readonly section: string;
+  readonly offset: number;
+}
+
 export type Symbol64 =
   | { readonly kind: "map"; readonly map: string }
-  | { readonly kind: "data"; readonly section: string; readonly offset: number }
+  | DataSymbol
   | { readonly kind: "extern"; readonly extern: string };
 
 /**
