@@ -63,12 +63,16 @@ export interface StructLayout {
 
 type Aggregate = Extract<BtfType, { kind: "struct" | "union" }>;
 
-/** A member's place, before it is known what is behind it. */
-type Place = Omit<MemberLayout, "hole" | "bitHole"> & {
-  /** Bits from the start of the struct to the first and behind the last. */
-  readonly start: number;
-  readonly end: number;
-};
+/** A member whose gap is not known yet. */
+type Growing = { -readonly [K in keyof MemberLayout]: MemberLayout[K] };
+
+/** The members of one struct, and where their bits begin and end. */
+interface Places {
+  readonly members: readonly Growing[];
+  /** Bits from the start of the struct to the first and behind the last one of each. */
+  readonly starts: Float64Array;
+  readonly ends: Float64Array;
+}
 
 /**
  * Layouts of the structs of one BTF. BTF says where members lie; holes, alignments and packing are concluded from
@@ -176,7 +180,7 @@ export class Layouts {
   }
 
   /** The largest natural alignment of these types; they make up the type `id`. */
-  #naturalOf(id: number, types: readonly number[], depth: number): number {
+  #naturalOf(id: number, types: Iterable<number>, depth: number): number {
     const known = this.#natural.get(id);
     if (known === 0) throw new InputError(`BTF type id ${id} contains itself`);
     if (known !== undefined) return known;
@@ -189,46 +193,39 @@ export class Layouts {
   }
 
   #layOut(id: number, type: Aggregate): StructLayout {
-    const places: Place[] = [];
+    const count = type.members.length;
+    const members = new Array<Growing>(count);
+    const places: Places = { members, starts: new Float64Array(count), ends: new Float64Array(count) };
     let end = 0;
-    for (const member of type.members) {
+    for (let i = 0; i < count; i++) {
+      const member = type.members[i]!;
       const place = this.#place(member, end);
-      places.push(place);
+      members[i] = place;
+      places.starts[i] = member.bitOffset;
+      places.ends[i] = member.bitOffset + (member.bitSize === 0 ? place.size * 8 : member.bitSize);
       // What takes no room says nothing about alignment.
       if (place.size !== 0) end = place.offset + place.size;
     }
-    const gaps = type.kind === "struct" ? findGaps(places, type.size) : NO_GAPS;
-    const members = places.map((place, i) => withGap(place, gaps.after[i] ?? NO_GAP));
-    const all = [gaps.before, ...gaps.after];
     return {
       id,
       kind: type.kind,
       name: type.name,
       size: type.size,
       members,
-      preHole: gaps.before.hole,
-      preBitHole: gaps.before.bitHole,
-      holes: all.filter(({ hole }) => hole !== 0).length,
-      sumHoles: all.reduce((sum, { hole }) => sum + Math.max(0, hole), 0),
-      bitHoles: all.filter(({ bitHole }) => bitHole !== 0).length,
-      sumBitHoles: all.reduce((sum, { bitHole }) => sum + bitHole, 0),
-      sumMembers: members.reduce((sum, { bitSize, size }) => sum + (bitSize === 0 ? size : 0), 0),
-      sumBits: members.reduce((sum, { bitSize }) => sum + bitSize, 0),
-      padding: gaps.padding,
-      bitPadding: gaps.bitPadding,
+      ...(type.kind === "struct" ? fillGaps(places, type.size) : NO_GAPS),
+      ...sumsOf(members),
       alignment: forcedAlignment(type.size, this.naturalAlign(id), end),
       cachelines: Math.ceil(type.size / CACHELINE_SIZE),
       lastCacheline: type.size % CACHELINE_SIZE,
     };
   }
 
-  #place(member: BtfMember, endBefore: number): Place {
+  #place(member: BtfMember, endBefore: number): Growing {
     const size = this.sizeOf(member.type);
     const kind = this.btf.kindById(this.strip(member.type));
     const isBitField = member.bitSize !== 0 && size !== 0 && (kind === "int" || kind === "enum" || kind === "enum64");
     // A bit field belongs to the integer of its type that begins at a multiple of its size.
     const offset = isBitField ? Math.floor(member.bitOffset / (size * 8)) * size : Math.floor(member.bitOffset / 8);
-    const bits = member.bitSize === 0 ? size * 8 : member.bitSize;
     return {
       name: member.name,
       type: member.type,
@@ -236,9 +233,9 @@ export class Layouts {
       size,
       bitOffset: isBitField ? member.bitOffset - offset * 8 : 0,
       bitSize: member.bitSize,
+      hole: 0,
+      bitHole: 0,
       alignment: size === 0 ? 0 : forcedAlignment(offset, this.naturalAlign(member.type), endBefore),
-      start: member.bitOffset,
-      end: member.bitOffset + bits,
     };
   }
 }
@@ -255,35 +252,57 @@ function forcedAlignment(offset: number, natural: number, end: number): number {
   return alignment < CACHELINE_SIZE && offset % CACHELINE_SIZE === 0 ? CACHELINE_SIZE : alignment;
 }
 
-interface Gap {
-  readonly hole: number;
-  readonly bitHole: number;
+/** Sums over the members. */
+function sumsOf(members: readonly MemberLayout[]): Pick<StructLayout, "sumMembers" | "sumBits"> {
+  let [sumMembers, sumBits] = [0, 0];
+  for (const { bitSize, size } of members) {
+    if (bitSize === 0) sumMembers += size;
+    sumBits += bitSize;
+  }
+  return { sumMembers, sumBits };
 }
 
-interface Gaps {
-  readonly before: Gap;
-  readonly after: readonly Gap[];
-  readonly padding: number;
-  readonly bitPadding: number;
-}
+type Gaps = { -readonly [K in keyof typeof NO_GAPS]: number };
 
-function withGap({ name, type, offset, size, bitOffset, bitSize, alignment }: Place, gap: Gap): MemberLayout {
-  return { name, type, offset, size, bitOffset, bitSize, hole: gap.hole, bitHole: gap.bitHole, alignment };
-}
+const NO_GAPS = {
+  preHole: 0,
+  preBitHole: 0,
+  holes: 0,
+  sumHoles: 0,
+  bitHoles: 0,
+  sumBitHoles: 0,
+  padding: 0,
+  bitPadding: 0,
+} satisfies Partial<StructLayout>;
 
-const NO_GAP: Gap = { hole: 0, bitHole: 0 };
-const NO_GAPS: Gaps = { before: NO_GAP, after: [], padding: 0, bitPadding: 0 };
+/** Notes what is unused before the member `i`: behind the one before it, or in front of all. */
+function noteGap(gaps: Gaps, members: readonly Growing[], i: number, hole: number, bitHole: number): void {
+  if (hole !== 0) gaps.holes++;
+  if (bitHole !== 0) gaps.bitHoles++;
+  gaps.sumHoles += Math.max(0, hole);
+  gaps.sumBitHoles += bitHole;
+  const before = members[i - 1];
+  if (before === undefined) {
+    gaps.preHole = hole;
+    gaps.preBitHole = bitHole;
+  } else {
+    before.hole = hole;
+    before.bitHole = bitHole;
+  }
+}
 
 /** Finds what is unused between the members, told apart by bytes and by bits of the integers of bit fields. */
-function findGaps(places: readonly Place[], size: number): Gaps {
-  const gaps: Gap[] = [];
+function fillGaps({ members, starts, ends }: Places, size: number): Gaps {
+  const gaps: Gaps = { ...NO_GAPS };
   /** Behind the last bit that is used or counted as a hole. */
   let seen = 0;
   let inBitField = false;
   /** The integers that hold the bit fields so far: where they end, and the width of the widest. */
   let unitEnd = size * 8;
   let unitBits = 0;
-  for (const { start, end, bitSize, offset, size: bytes } of places) {
+  for (let i = 0; i < members.length; i++) {
+    const { bitSize, offset, size: bytes } = members[i]!;
+    const [start, end] = [starts[i]!, ends[i]!];
     let hole = 0;
     let bitHole = 0;
     if (inBitField) {
@@ -311,14 +330,13 @@ function findGaps(places: readonly Place[], size: number): Gaps {
       }
     }
     seen = end;
-    gaps.push({ hole, bitHole });
+    noteGap(gaps, members, i, hole, bitHole);
   }
-  let bitPadding = 0;
   if (inBitField) {
     const to = Math.min(size * 8, unitEnd);
-    bitPadding = to - seen;
+    gaps.bitPadding = to - seen;
     seen = to;
   }
-  const [before = NO_GAP, ...after] = gaps;
-  return { before, after, padding: size - Math.floor(seen / 8), bitPadding };
+  gaps.padding = size - Math.floor(seen / 8);
+  return gaps;
 }
