@@ -36,6 +36,9 @@ const SPOKEN_FOR = [
   "map_lookup_elem",
   "map_update_elem",
   "map_delete_elem",
+  "map_push_elem",
+  "map_pop_elem",
+  "map_peek_elem",
   "ringbuf_reserve",
   "ringbuf_submit",
   "ringbuf_discard",
@@ -98,7 +101,7 @@ type Parameters<Args extends readonly string[]> = Args extends readonly [
         ? [map: AnyMap, ...Parameters<Rest>]
         : Base<First> extends "PTR_TO_MEM_OR_NULL"
           ? [memory: Memory | null, ...Parameters<WithoutSize<Rest>>]
-          : Base<First> extends MemoryBase
+          : Base<First> extends MemoryBase | "PTR_TO_MAP_KEY"
             ? [memory: Memory, ...Parameters<WithoutSize<Rest>>]
             : never
   : [];
@@ -165,7 +168,13 @@ function isSize(type: number | undefined): boolean {
 
 /** Whether every argument is of a kind that {@link prepare} knows. */
 function isCallable(proto: HelperProto): boolean {
-  const known: readonly number[] = [ArgType.ANYTHING, ArgType.PTR_TO_CTX, ArgType.CONST_MAP_PTR, ArgType.PTR_TO_MEM];
+  const known: readonly number[] = [
+    ArgType.ANYTHING,
+    ArgType.PTR_TO_CTX,
+    ArgType.CONST_MAP_PTR,
+    ArgType.PTR_TO_MEM,
+    ArgType.PTR_TO_MAP_KEY,
+  ];
   const args = proto.argTypes.filter((type) => type !== ArgType.DONTCARE);
   const isKnown = args.every(
     (type, i) => known.includes(baseType(type)) || (isSize(type) && baseType(args[i - 1] ?? 0) === ArgType.PTR_TO_MEM),
@@ -181,6 +190,8 @@ class Arguments {
   readonly #given: readonly unknown[];
   #next = 0;
   #size: Reg | null = null;
+  /** Bytes of a key of the map among the arguments. */
+  #keySize = 0;
 
   constructor(code: Code, proto: HelperProto, given: readonly unknown[]) {
     this.#code = code;
@@ -220,6 +231,8 @@ class Arguments {
         return code.ctx;
       case ArgType.CONST_MAP_PTR:
         return this.#map();
+      case ArgType.PTR_TO_MAP_KEY:
+        return this.#memory(false, false, this.#keySize);
       case ArgType.PTR_TO_MEM:
         return this.#memory(typeMayBeNull(type), isSize(this.#proto.argTypes[index + 1]), this.#proto.argSizes[index]!);
       default:
@@ -230,6 +243,7 @@ class Arguments {
   #map(): Reg {
     const map = this.#take("a map");
     if (!(map instanceof AnyMap)) throw this.#fail(`expects a map as argument ${this.#next}`);
+    this.#keySize = map.spec.keySize;
     return mapAddress(this.#code, map);
   }
 
@@ -296,16 +310,18 @@ function snakeCase(method: string): string {
   return method.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
+/** A helper as a method, with what speaks against calling it (null when nothing does) beside it. */
 function helperMethod(kind: ProgramKind, id: number, method: string) {
-  return function (this: Scope, ...given: unknown[]): Int | undefined {
+  const { progType, attachType, sleepable } = kindRow(kind);
+  const proto = helperProto(progType, attachType, id, ALL_CAPS, sleepable);
+  const why = objection(kind, proto, method);
+  const call = function (this: Scope, ...given: unknown[]): Int | undefined {
     const code = this[CODE];
-    const { progType, attachType, sleepable } = kindRow(kind);
-    const proto = helperProto(progType, attachType, id, ALL_CAPS, sleepable);
-    const why = objection(kind, proto, method);
     if (proto !== null && why === null) return callMethod(code, proto, given);
     code.mark();
     throw code.fail(`${why}`);
   };
+  return Object.assign(call, { objection: why });
 }
 
 /**

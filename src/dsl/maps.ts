@@ -13,7 +13,7 @@ import { CODE, MAP, type Memory, type Scope } from "./internals.js";
 import { type Init, makePlace, type Place, withArgument } from "./places.js";
 import { type Nullable, nullable } from "./pointers.js";
 import { type CType, type JsOf, type StructType, s64, u32 } from "./types.js";
-import { type Int, Value } from "./values.js";
+import { checkOwner, type Int, Value } from "./values.js";
 
 /** What every map can be told. */
 export interface MapOptions {
@@ -50,16 +50,29 @@ function specOf(name: string, type: number, { key, value }: MapTypes, options: M
   });
 }
 
+/** What some kinds of maps have besides. */
+export interface MapParts {
+  /** `map_extra` of BPF_MAP_CREATE. */
+  readonly extra?: bigint;
+  /** What the maps in it are like. */
+  readonly inner?: AnyMap;
+  /** Maps in it from the start, by index. */
+  readonly initial?: Readonly<Record<number, AnyMap>>;
+}
+
 /** A map, whatever its kind. */
 export abstract class AnyMap {
   readonly spec: MapSpec;
   /** @internal */
   readonly [MAP]: MapTypes;
+  /** @internal */
+  readonly parts: MapParts;
 
   /** @internal */
-  constructor(name: string, type: number, types: MapTypes, options: MapOptions) {
-    this.spec = specOf(name, type, types, options);
+  constructor(name: string, type: number, types: MapTypes, options: MapOptions, parts: MapParts = {}) {
+    this.spec = { ...specOf(name, type, types, options), extra: parts.extra ?? 0n };
     this[MAP] = types;
+    this.parts = parts;
   }
 
   get name(): string {
@@ -67,8 +80,25 @@ export abstract class AnyMap {
   }
 }
 
+const FOUND: unique symbol = Symbol("found");
+
+interface Found extends Scope {
+  readonly reg: number;
+}
+
+/** A map whose address a program looked up: it is used like the one that it is like. */
+export function innerMap<M extends AnyMap>(code: Code, like: M, reg: number): M {
+  const found: Found = { [CODE]: code, reg };
+  return Object.create(like, { [FOUND]: { value: found } }) as M;
+}
+
 /** The register with a map's address. */
 export function mapAddress(code: Code, map: AnyMap): number {
+  const found = (map as { readonly [FOUND]?: Found })[FOUND];
+  if (found !== undefined) {
+    checkOwner(code, found);
+    return found.reg;
+  }
   return code.symbol({ kind: "map", map: code.surroundings.useMap(map, (message) => code.fail(message)) });
 }
 
@@ -88,14 +118,10 @@ export abstract class KeyedMap<K extends CType<unknown>, V extends CType<unknown
 {
   readonly key: Codec<JsOf<K>>;
   readonly value: Codec<JsOf<V>>;
-  readonly #keyType: K;
-  readonly #valueType: V;
 
   /** @internal */
   constructor(name: string, type: number, key: K, value: V, options: MapOptions) {
     super(name, type, { key, value }, options);
-    this.#keyType = key;
-    this.#valueType = value;
     this.key = key as CType<unknown> as Codec<JsOf<K>>;
     this.value = value as CType<unknown> as Codec<JsOf<V>>;
   }
@@ -104,12 +130,12 @@ export abstract class KeyedMap<K extends CType<unknown>, V extends CType<unknown
   lookup(p: Scope, key: Init<K>): Nullable<Place<V>> {
     const code = p[CODE];
     code.mark();
-    const reg = withArgument(code, this.#keyType, key, `a key of ${this.name}`, (address) =>
+    const reg = withArgument(code, this[MAP].key!, key, `a key of ${this.name}`, (address) =>
       callHelper(code, "map_lookup_elem", [mapAddress(code, this), address]),
     );
     return nullable(code, {
       test: code.compare("jne", 64, { reg }, { value: 0n }),
-      make: () => makePlace(code, this.#valueType, { base: { reg }, offset: 0, align: 8 }),
+      make: () => makePlace(code, this[MAP].value as V, { base: { reg }, offset: 0, align: 8 }),
     });
   }
 
@@ -117,8 +143,8 @@ export abstract class KeyedMap<K extends CType<unknown>, V extends CType<unknown
   update(p: Scope, key: Init<K>, value: Init<V>, mode: UpdateMode = "any"): Int<"s64"> {
     const code = p[CODE];
     code.mark();
-    const result = withArgument(code, this.#keyType, key, `a key of ${this.name}`, (keyAddress) =>
-      withArgument(code, this.#valueType, value, `a value of ${this.name}`, (valueAddress) =>
+    const result = withArgument(code, this[MAP].key!, key, `a key of ${this.name}`, (keyAddress) =>
+      withArgument(code, this[MAP].value!, value, `a value of ${this.name}`, (valueAddress) =>
         callHelper(code, "map_update_elem", [
           mapAddress(code, this),
           keyAddress,
@@ -236,7 +262,7 @@ export type RingRecord<V> = Place<V> & {
   discard(notify?: Notify): void;
 };
 
-const noKey: Codec<undefined> = { size: 0, decode: () => undefined, encode: () => {} };
+export const noKey: Codec<undefined> = { size: 0, decode: () => undefined, encode: () => {} };
 
 /** A ring buffer of records for user space, shared by all CPUs. */
 export class RingBuffer<V extends CType<unknown>> extends AnyMap implements MapDecl<undefined, JsOf<V>> {

@@ -110,6 +110,7 @@ class ObjectBuild {
     const known = this.#maps.get(map.name);
     if (known !== undefined && known !== map) throw fail(`two maps are named ${map.name}`);
     this.#maps.set(map.name, map);
+    for (const inner of Object.values(map.parts.initial ?? {})) this.#useMap(inner, fail);
     return map.name;
   }
 
@@ -187,10 +188,14 @@ class ObjectBuild {
 
   #map(map: AnyMap): MapSpec {
     const { key, value } = map[MAP];
+    const { inner, initial = {} } = map.parts;
     return {
       ...map.spec,
       keyTypeId: key?.toBtf(this.#btf) ?? 0,
-      valueTypeId: value?.toBtf(this.#btf) ?? 0,
+      // The values of a map of maps have no type: they are the kernel's.
+      valueTypeId: inner === undefined ? (value?.toBtf(this.#btf) ?? 0) : 0,
+      inner: inner === undefined ? null : this.#map(inner),
+      initial: Object.entries(initial).map(([index, { name }]) => ({ index: Number(index), kind: "map", name })),
     };
   }
 }
