@@ -37,6 +37,9 @@ export const rawTracepointType: ContextType = (btf) => {
   });
 };
 
+/** `unsigned long long`: the arguments of what BTF describes, one behind the other. */
+export const wordsType: ContextType = (btf) => wordOf(btf, 8);
+
 /** `struct bpf_nf_ctx`: pointers to `struct nf_hook_state` and `struct sk_buff`. */
 export const netfilterType: ContextType = (btf) => {
   const pointer = btf.ptr(0);

@@ -135,6 +135,7 @@ export {
   tracepoint,
   xdp,
 } from "./programs.js";
+export type { Arguments, ArgumentsOf } from "./traced-context.js";
 export type { TracepointResolver } from "./tracepoint-context.js";
 export type {
   DeclaredContext,

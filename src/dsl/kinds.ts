@@ -46,7 +46,7 @@ export type KindOfSection<Section extends string> = Section extends SectionName
 
 /** Types whose programs say more than a section does: they have functions of their own. */
 type Elsewhere<Kind extends SectionName> = KindRow<Kind>["targetIsBtf"] extends true
-  ? CompileError<"the arguments of this kind of program must be declared: use fentry(), fexit(), tpBtf(), lsm() or their kin">
+  ? CompileError<"the arguments of this kind of program must be declared: program(section, name, { arg: u64 }, (p, args) => …)">
   : KindRow<Kind>["progType"] extends typeof ProgType.TRACEPOINT
     ? CompileError<"a tracepoint has fields of its own: use tracepoint(path, name, (p, ctx) => …)">
     : KindRow<Kind>["progType"] extends typeof ProgType.STRUCT_OPS
@@ -57,6 +57,13 @@ type Elsewhere<Kind extends SectionName> = KindRow<Kind>["targetIsBtf"] extends 
 export type KnownSection<Section extends string> = [KindOfSection<Section>] extends [never]
   ? CompileError<"there is no such section: they are named as in libbpf, e.g. tc, cgroup/connect4, uprobe/PATH:OFFSET">
   : Elsewhere<KindOfSection<Section>>;
+
+/** What stands in the place of a section whose arguments cannot be declared. */
+export type TracedSection<Section extends string> = [KindOfSection<Section>] extends [never]
+  ? KnownSection<Section>
+  : KindRow<KindOfSection<Section>>["progType"] extends typeof ProgType.TRACING | typeof ProgType.LSM
+    ? unknown
+    : CompileError<"only programs that attach by BTF (fentry, fexit, fmod_ret, tp_btf, iter, lsm) declare their arguments">;
 
 /* Results. */
 

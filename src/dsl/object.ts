@@ -109,8 +109,9 @@ class ObjectBuild {
     if (!(map instanceof AnyMap)) throw fail("this is no map");
     const known = this.#maps.get(map.name);
     if (known !== undefined && known !== map) throw fail(`two maps are named ${map.name}`);
-    this.#maps.set(map.name, map);
+    // libbpf makes maps in this order: what a map holds from the start must be there before it.
     for (const inner of Object.values(map.parts.initial ?? {})) this.#useMap(inner, fail);
+    this.#maps.set(map.name, map);
     return map.name;
   }
 

@@ -15,10 +15,18 @@ import {
   type SocketFilterContext,
   type XdpContext,
 } from "./context.js";
-import { type ContextType, layoutType, netfilterType, rawTracepointType } from "./context-btf.js";
+import { type ContextType, layoutType, netfilterType, rawTracepointType, wordsType } from "./context-btf.js";
 import type { CompileError } from "./internals.js";
-import { type Answer, type KindOfSection, type KnownSection, kindRow, type ProgramKind } from "./kinds.js";
+import {
+  type Answer,
+  type KindOfSection,
+  type KnownSection,
+  kindRow,
+  type ProgramKind,
+  type TracedSection,
+} from "./kinds.js";
 import { callerPosition, type Position } from "./position.js";
+import { type Arguments, type ArgumentsOf, tracedContext } from "./traced-context.js";
 import { type TracepointResolver, tracepointContext } from "./tracepoint-context.js";
 import type { DeclaredContext, KnownContext, KnownTracepoint } from "./tracepoint-types.js";
 import { type Fields, s64 } from "./types.js";
@@ -97,14 +105,43 @@ export function program<const Section extends string>(
   section: Section & KnownSection<Section>,
   name: string,
   body: (p: Program<KindOfSection<Section>>, ctx: ContextOf<KindOfSection<Section>>) => Answer<KindOfSection<Section>>,
+): ProgramDecl;
+/**
+ * A program at what BTF describes, e.g. `fentry/vfs_read`, `tp_btf/sched_switch`, `lsm/file_open`, `iter/task`.
+ * @param args the arguments in order, all of them: integers, and pointers to kernel structs. For fexit and lsm the result
+ *   follows; for iterators they are the members of the iterator's context.
+ */
+export function program<const Section extends string, A extends Arguments>(
+  section: Section & TracedSection<Section>,
+  name: string,
+  args: A,
+  body: (p: Program<KindOfSection<Section>>, args: ArgumentsOf<A>) => Answer<KindOfSection<Section>>,
+): ProgramDecl;
+export function program(
+  section: string,
+  name: string,
+  ...rest: [args: Arguments, body: (p: never, ctx: never) => unknown] | [body: (p: never, ctx: never) => unknown]
 ): ProgramDecl {
+  const [args, body] = rest.length === 2 ? rest : [null, rest[0]];
   const parsed = parseSection(section);
   if (parsed === undefined) throw new InputError(`there is no section ${section}`);
   const { def } = parsed;
-  if (def.targetIsBtf || def.progType === ProgType.TRACEPOINT || def.progType === ProgType.STRUCT_OPS) {
-    throw new InputError(`program() cannot declare programs of section ${def.name}: they have a function of their own`);
+  const isTraced = def.progType === ProgType.TRACING || def.progType === ProgType.LSM;
+  if (isTraced !== (args !== null)) {
+    throw new InputError(
+      isTraced
+        ? `the arguments of programs of section ${def.name} must be declared: program(section, name, { … }, body)`
+        : `programs of section ${def.name} have a context: their arguments are not declared`,
+    );
   }
-  return declare({ kind: def.name as SectionName, name, section, context: plainContext(def), body: body as never });
+  if (def.progType === ProgType.EXT || def.progType === ProgType.TRACEPOINT || def.progType === ProgType.STRUCT_OPS) {
+    throw new InputError(`program() cannot declare programs of section ${def.name}`);
+  }
+  const context =
+    args === null
+      ? plainContext(def)
+      : (code: Code): Context<never> => ({ value: tracedContext(code, args) as never, type: wordsType });
+  return declare({ kind: def.name as SectionName, name, section, context, body: body as never });
 }
 
 function plainContext(def: SectionDef): (code: Code) => Context<never> {

@@ -179,6 +179,10 @@ t.test("maps in maps", needsBpf(), (t) => {
   );
   t.type(loaded.map(tables).get(1), "number");
   t.equal(loaded.map(tables).get(0), undefined);
+  const names = one(useTables)
+    .build()
+    .maps.map(({ name }) => name);
+  t.ok(names.indexOf("first") < names.indexOf("tables"), "libbpf makes maps in this order");
   // Another map like those in it can be put there by its descriptor.
   loaded.map(tables).set(1, loaded.mapEntry("first").fd.number);
   t.end();
