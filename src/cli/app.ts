@@ -11,6 +11,7 @@ import * as model from "../model/index.js";
 import * as object from "../object/index.js";
 import * as syscall from "../syscall/index.js";
 import * as verifier from "../verifier/index.js";
+import * as vm from "../vm/index.js";
 import { joinRooms } from "./rooms.js";
 
 export { main } from "./command-line.js";
@@ -29,6 +30,7 @@ const rooms = new Map<string, unknown>([
   ["bpfsmith/object", object],
   ["bpfsmith/syscall", syscall],
   ["bpfsmith/verifier", verifier],
+  ["bpfsmith/vm", vm],
 ]);
 
 joinRooms((specifier) => rooms.get(specifier));

@@ -49,7 +49,8 @@ t.test("a function that nothing calls must be relocatable too", async (t) => {
   const recorded = answers.filter(({ target }) => target === "subprograms-ambiguous.btf");
   t.ok(recorded.length === 2 && recorded.every(({ refusal }) => refusal?.includes("ambiguity")), "as libbpf says");
   t.throws(() => resolveObject(spec, options), /^section \.text, insn 0: function forgotten: CO-RE relocation #0/);
-  t.equal(resolveObject(spec, { ...options, keepGoing: true }).programs.length, 2, "unless everything else is wanted");
+  const { programs, refused } = resolveObject(spec, { ...options, keepGoing: true });
+  t.same([programs.length, refused.length], [0, 2], "whichever program is wanted");
 });
 
 t.test("without types there is nothing to relocate against", async (t) => {
