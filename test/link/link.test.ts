@@ -337,11 +337,14 @@ t.test("lines of bpf_trace_printk come through the trace pipe", needsBpf(), asyn
   const pipe = new TracePipe((line) => lines.push(line));
   const program = load(ProgType.SOCKET_FILTER, insns, "bpfs_print");
   const { testRun } = await import("../../src/syscall/index.js");
-  testRun(program, { data: new Uint8Array(77), repeat: 3 });
   const ours = () => lines.filter((line) => line.includes(`bpfsmith ${process.pid} `));
-  const end = performance.now() + 5000;
-  while (ours().length < 3 && performance.now() < end) await sleep(10);
-  t.equal(ours().length, 3);
+  const end = performance.now() + 10_000;
+  // Each line goes to one reader of the machine only: whoever else reads now may get some.
+  do {
+    testRun(program, { data: new Uint8Array(77), repeat: 3 });
+    await sleep(50);
+  } while (ours().length < 3 && performance.now() < end);
+  t.ok(ours().length >= 3);
   t.match(ours()[0], new RegExp(`bpf_trace_printk: bpfsmith ${process.pid} (77|63)$`));
   pipe.close();
   pipe.close();
